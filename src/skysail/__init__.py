@@ -1,0 +1,1 @@
+"""Skysail: many models behind one endpoint, inside a latency budget, learning from feedback which of them to trust."""

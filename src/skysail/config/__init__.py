@@ -1,0 +1,1 @@
+"""Configuration: the typed values (`schema`), and the one place that reads a file (`load`)."""

@@ -1,0 +1,40 @@
+"""Prediction ids: time-ordered, unique for ever, and made without asking anybody.
+
+An id is `frontend-boot-counter`. The boot number comes from the store and only grows, so two runs never share an id; the
+counter grows within a run, so the decisions of one commit are a range of ids, and a lookup finds their block without an
+index entry for each.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import count
+
+__all__ = ["IdSource", "parse_id"]
+
+_ID = re.compile(r"([0-9a-f]{2})-([0-9a-f]{6,})-([0-9a-f]{8,})")
+
+
+class IdSource:
+    """The ids of one run of one frontend, in order."""
+
+    def __init__(self, frontend: int, boot: int) -> None:
+        self.frontend = frontend
+        self.boot = boot
+        self._prefix = f"{frontend:02x}-{boot:06x}-"
+        self._counter = count()
+
+    def next(self) -> str:
+        """The next id."""
+        return f"{self._prefix}{next(self._counter):08x}"
+
+
+def parse_id(text: str) -> tuple[int, int, int] | None:
+    """The frontend, boot and counter of an id; `None` for what cannot be one.
+
+    >>> parse_id(IdSource(0, 7).next())
+    (0, 7, 0)
+    >>> parse_id("no id")
+    """
+    match = _ID.fullmatch(text)
+    return None if match is None else (int(match[1], 16), int(match[2], 16), int(match[3], 16))

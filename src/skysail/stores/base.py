@@ -1,0 +1,136 @@
+"""Stores: where what must survive is kept. Blocking and atomic; the asynchronous part is `skysail.feedback.ledger`."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+from skysail.types import Observation, State
+
+__all__ = ["Add", "Block", "Completion", "ObservationWrite", "Seed", "Store", "Writes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Encoded decisions of one frontend's boot, by the counters in their ids; written as one blob.
+
+    `first` is the least counter; `records` maps a counter to its encoded decision, in ascending order.
+    """
+
+    frontend: int
+    boot: int
+    records: dict[int, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """An output that came after its decision had been written."""
+
+    id: str
+    model: int
+    """The model's place in `Decision.asked`."""
+    output: bytes | None
+    failure: str | None
+    latency: float
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """One addition: state[key] ← state[key] · keep + delta."""
+
+    key: str
+    delta: State
+    keep: float
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """A model's row in a state, set unless the state has one: how a new model enters."""
+
+    key: str
+    model: str
+    row: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ObservationWrite:
+    """An observation with the additions it causes: all of them, or, where the id has been observed before, none."""
+
+    observation: Observation
+    adds: tuple[Add, ...]
+    decision: bytes | None = None
+    """The encoded decision, where it is not in any block (feedback by an input that was never queried)."""
+
+
+@dataclass(slots=True)
+class Writes:
+    """What one transaction writes: everything, or nothing."""
+
+    blocks: list[Block] = field(default_factory=list)
+    completions: list[Completion] = field(default_factory=list)
+    seeds: list[Seed] = field(default_factory=list)
+    observations: list[ObservationWrite] = field(default_factory=list)
+
+
+class Store(ABC):
+    """The durable memory of one server.
+
+    Reads may be made from the event loop (they are by primary key and take microseconds); `write` blocks until the data is
+    on the disk and is called from the ledger's own thread. Every method raises `StoreError` when the medium fails.
+    """
+
+    @abstractmethod
+    def open(self) -> None:
+        """Open or create; checks the format's version."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close; harmless when closed already."""
+
+    @abstractmethod
+    def next_boot(self, frontend: int) -> int:
+        """A number greater than any this frontend was given before."""
+
+    @abstractmethod
+    def get(self, key: str) -> State | None:
+        """The state under a key, as of the last `write`; `None` if nothing was ever added."""
+
+    @abstractmethod
+    def scan(self, prefix: str) -> list[str]:
+        """The keys that begin so, in order."""
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Forget one state; harmless where there is none."""
+
+    @abstractmethod
+    def write(self, writes: Writes) -> list[bool]:
+        """One transaction; for each of `writes.observations`, whether it was the first of its id.
+
+        An id observed before (in the store, or earlier in the same `writes`) changes nothing.
+        """
+
+    @abstractmethod
+    def find(self, id: str) -> bytes | None:
+        """The encoded decision of an id, or `None`. Completions are separate: see `completions`."""
+
+    @abstractmethod
+    def completions(self, id: str) -> list[Completion]:
+        """The outputs that came after the decision was written, in the order they came."""
+
+    @abstractmethod
+    def observation(self, id: str) -> Observation | None:
+        """What was observed of a decision, or `None`."""
+
+    @abstractmethod
+    def prune(self, before: float, max_bytes: int) -> int:
+        """Delete the oldest blocks (with what belongs to them): those from before a wall-clock time, and those over a
+        size; the number of blocks deleted."""
+
+    @abstractmethod
+    def get_document(self, name: str) -> bytes | None:
+        """A small document by name (the registry keeps itself so), or `None`."""
+
+    @abstractmethod
+    def put_document(self, name: str, data: bytes) -> None:
+        """Write a document durably before returning."""
