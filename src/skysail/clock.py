@@ -1,7 +1,7 @@
 """The one home of time: everything else takes a `Clock` as an argument.
 
-`monotonic` measures durations and deadlines; `wall` stamps records that outlive the process. The system clock is used in
-production; tests use `skysail.testing.clock.ManualClock`.
+`monotonic` measures durations and deadlines; `wall` stamps records that outlive the process. The system clock is used
+in production; tests use `skysail.testing.clock.ManualClock`.
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ SkysailError
 └── ConflictError           the request contradicts the present state
 ```
 
-The `code` strings are part of the HTTP interface and never change. No HTTP status appears here: `skysail.http.status` maps
-codes to statuses.
+The `code` strings are part of the HTTP interface and never change. No HTTP status appears here: `skysail.http.status`
+maps codes to statuses.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ __all__ = [
     "UnknownModel",
     "UnknownPrediction",
     "UnsupportedMediaType",
+    "from_code",
     "nearest",
 ]
 
@@ -198,7 +199,9 @@ class MissingExtra(SkysailError):
     code = "missing_extra"
 
     def __init__(self, thing: str, extra: str, library: str) -> None:
-        super().__init__(f"{thing} needs {library}, which is not installed; install it with: pip install 'skysail[{extra}]'")
+        super().__init__(
+            f"{thing} needs {library}, which is not installed; install it with: pip install 'skysail[{extra}]'"
+        )
 
 
 class DeployError(SkysailError):
@@ -223,6 +226,43 @@ class ConflictError(SkysailError):
     """What is asked contradicts what is there, such as deleting the current version."""
 
     code = "conflict"
+
+
+_BY_CODE: dict[str, type[SkysailError]] = {
+    cls.code: cls
+    for cls in (
+        InvalidJSON,
+        InvalidInput,
+        InvalidRequest,
+        Unauthorized,
+        UnknownApp,
+        UnknownModel,
+        UnknownPrediction,
+        NotFound,
+        MethodNotAllowed,
+        TooLarge,
+        UnsupportedMediaType,
+        HeadersTooLarge,
+        ModelError,
+        Overload,
+        Unavailable,
+        DeadlineMissed,
+        ConfigError,
+        DeployError,
+        ProtocolError,
+        StoreError,
+        ConflictError,
+    )
+}
+
+
+def from_code(code: str, message: str) -> SkysailError:
+    """The error that another process or machine told of by its code; a plain `SkysailError` where the code is unknown.
+
+    >>> from_code("unknown_app", "no application 'x'")
+    UnknownApp("no application 'x'")
+    """
+    return _BY_CODE.get(code, SkysailError)(message)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

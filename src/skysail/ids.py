@@ -1,8 +1,8 @@
 """Prediction ids: time-ordered, unique for ever, and made without asking anybody.
 
-An id is `frontend-boot-counter`. The boot number comes from the store and only grows, so two runs never share an id; the
-counter grows within a run, so the decisions of one commit are a range of ids, and a lookup finds their block without an
-index entry for each.
+An id is `frontend-boot-counter`. The boot number comes from the store and only grows, so two runs never share an id;
+the counter grows within a run, so the decisions of one commit are a range of ids, and a lookup finds their block
+without an index entry for each.
 """
 
 from __future__ import annotations

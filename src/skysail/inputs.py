@@ -32,8 +32,8 @@ _TENSOR = re.compile(r"([a-z0-9]+)\[([0-9*,\s]*)\]")
 class InputSpec:
     """The declared input of one row.
 
-    `kind` is `tensor`, `json`, `string` or `bytes`. For tensors, `dtype` is a key of `DTYPES` and `shape` the lengths of
-    the axes of one row, `None` where any length will do; `()` is a scalar. `finite` refuses NaN and infinities.
+    `kind` is `tensor`, `json`, `string` or `bytes`. For tensors, `dtype` is a key of `DTYPES` and `shape` the lengths
+    of the axes of one row, `None` where any length will do; `()` is a scalar. `finite` refuses NaN and infinities.
     """
 
     kind: Literal["tensor", "json", "string", "bytes"]

@@ -53,9 +53,9 @@ class ModelRef(NamedTuple):
 class Query:
     """One input on its way through the engine, with the moment by which it must be answered.
 
-    `input` is the row's bytes exactly as they were sent (JSON text, or little-endian values when `binary`): nothing in the
-    frontend looks inside. Times are monotonic seconds. `draw` is a uniform number of this query's own in [0, 1), for
-    policies whose `combine` is randomised.
+    `input` is the row's bytes exactly as they were sent (JSON text, or little-endian values when `binary`): nothing in
+    the frontend looks inside. Times are monotonic seconds. `draw` is a uniform number of this query's own in [0, 1),
+    for policies whose `combine` is randomised.
     """
 
     __slots__ = ("arrived", "binary", "context", "deadline", "draw", "id", "input")
@@ -114,8 +114,8 @@ class Output:
 class Failure:
     """Why a model gave no output for a row.
 
-    `code` is `invalid_input` (the row is at fault), `model_error` (the model is), or `overload`, `deadline`, `unavailable`
-    (nobody is).
+    `code` is `invalid_input` (the row is at fault), `model_error` (the model is), or `overload`, `deadline`,
+    `unavailable` (nobody is).
     """
 
     __slots__ = ("code", "message")
@@ -152,13 +152,13 @@ def same_json(a: Any, b: Any) -> bool:
 class State:
     """What a policy has learned in one context: a short row of sums for each model, and one for all of them together.
 
-    `count` is the number of feedbacks summed (forgotten like the rest); `sums[model]` is that model's row; `shared` belongs
-    to no model. A state is immutable and an update is an addition, so the same class is the *delta* of an update: a delta
-    with `count` 1 is one feedback. Rows that a delta names and a state lacks start at zero. What the columns mean is the
-    policy's business (see `skysail.selection.base`).
+    `count` is the number of feedbacks summed (forgotten like the rest); `sums[model]` is that model's row; `shared`
+    belongs to no model. A state is immutable and an update is an addition, so the same class is the *delta* of an
+    update: a delta with `count` 1 is one feedback. Rows that a delta names and a state lacks start at zero. What the
+    columns mean is the policy's business (see `skysail.selection.base`).
 
-    `memo` is where a policy keeps what it derived from this very state (it is not part of the state: two states with other
-    memos are equal).
+    `memo` is where a policy keeps what it derived from this very state (it is not part of the state: two states with
+    other memos are equal).
     """
 
     __slots__ = ("count", "memo", "shared", "sums")
@@ -230,7 +230,9 @@ def _add(a: tuple[float, ...], b: tuple[float, ...]) -> tuple[float, ...]:
 
 
 class Distribution(msgspec.Struct, frozen=True, array_like=True):
-    """How much a policy trusts each model at one moment: weights that sum to one, and the learning rate they came from."""
+    """How much a policy trusts each model at one moment: weights that sum to one, and the learning rate they came
+    from.
+    """
 
     models: tuple[str, ...]
     weights: tuple[float, ...]
@@ -265,12 +267,13 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, array_like=True):
-    """One answered query as the ledger keeps it: everything that feedback, now or hours late, needs to judge the models.
+    """One answered query as the ledger keeps it: everything that feedback, now or hours late, needs to judge the
+    models.
 
     The lists are parallel to `asked` (`name@version` texts). `outputs[i]` is the JSON text a model gave, or `None`;
-    `failures[i]` is `None` for an output, else `missing` (a straggler), `lost` (a straggler that has been one too often, to
-    be judged as wrong), or a failure's `code: message`. `latencies` are milliseconds from arrival. `policy` is the policy's
-    name; `time` is wall-clock seconds; `digest` is the input's.
+    `failures[i]` is `None` for an output, else `missing` (a straggler), `lost` (a straggler that has been one too
+    often, to be judged as wrong), or a failure's `code: message`. `latencies` are milliseconds from arrival. `policy`
+    is the policy's name; `time` is wall-clock seconds; `digest` is the input's.
     """
 
     id: str

@@ -1,0 +1,1 @@
+"""Counters and histograms: plain, cheap, read as snapshots."""

@@ -1,0 +1,1 @@
+"""What tests need: clocks, loops, and the suites that hold the laws of each interface."""

@@ -1,0 +1,350 @@
+"""The queue of one model version: deadline-ordered, pulled by idle replicas, never holding a row that cannot make
+it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import count
+from typing import Protocol
+
+from skysail.batching.estimator import Estimator
+from skysail.batching.sizing import Sizing
+from skysail.batching.suspects import Suspects
+from skysail.calls import Call
+from skysail.clock import Clock
+from skysail.stats.histogram import Histogram, log_bounds
+from skysail.types import Failure, Output
+
+__all__ = ["Batch", "Batcher", "BatcherStatistics", "Replica", "Station"]
+
+_MOST_QUEUED = 65_536
+_MOST_BYTES = 32 << 20
+"""Bytes of rows after which a batch is full, whatever its number of rows."""
+_SIZES = log_bounds(1.0, 65_536.0, 24)
+_QUIET = 1.0
+"""Seconds without a batch after which an idle replica is given what comes, whatever the estimate says: that is how a
+stale estimate is corrected.
+"""
+
+
+class Batch:
+    """Rows under way to one replica, and when they left."""
+
+    __slots__ = ("calls", "sent")
+
+    def __init__(self, calls: list[Call], sent: float) -> None:
+        self.calls = calls
+        self.sent = sent
+
+
+class Replica(Protocol):
+    """What the batcher needs of a worker's near end."""
+
+    def send(self, batch: Batch) -> None:
+        """Put a batch on the wire. The answer comes back through `Batcher.answered`, or `Batcher.lost`."""
+        ...
+
+
+class Station:
+    """A replica as its batcher sees it: its learned batch size, and what it has in hand."""
+
+    __slots__ = ("busy_s", "depth", "estimator", "inflight", "last_done", "ready", "replica", "sizing")
+
+    def __init__(self, replica: Replica, sizing: Sizing) -> None:
+        self.replica = replica
+        self.sizing = sizing
+        self.estimator = Estimator()
+        self.inflight: list[Batch] = []
+        self.ready = False
+        self.depth = 1
+        self.busy_s = 0.0
+        self.last_done = 0.0
+
+    @property
+    def free(self) -> bool:
+        """Whether a batch sent now would start soon enough to be worth sending."""
+        return self.ready and len(self.inflight) < self.depth
+
+    def ahead(self, now: float) -> float:
+        """The modelled seconds until what is in hand is done."""
+        if not self.inflight:
+            return 0.0
+        under_way = sum(self.estimator.expected(len(batch.calls)) for batch in self.inflight)
+        return max(0.0, under_way - (now - max(self.inflight[0].sent, self.last_done)))
+
+
+@dataclass(frozen=True, slots=True)
+class BatcherStatistics:
+    """A snapshot of one version's queue and its batches."""
+
+    queued: int
+    inflight: int
+    ready: int
+    cap: int
+    depth: int
+    batches: int
+    rows: int
+    p50: float | None
+    """Rows of the median batch."""
+    p99: float | None
+    """Seconds that 99 of 100 batches stay under."""
+    failures: dict[str, int]
+
+
+class Batcher:
+    """Gathers calls into batches.
+
+    An idle replica takes what is there now; calls gather only while all replicas are busy, so a lone one never waits.
+    Calls that arrive in one turn of the event loop go together, because the sending is put off to the turn's end. What
+    the estimate says cannot be answered in time is answered at once, with the reason, rather than run for nothing.
+
+    `slo` is the smallest objective, in seconds, of the applications that use the model; it is set again when they
+    change. `sample` is the last row that was answered (and whether it was binary), to try the next version on.
+    """
+
+    def __init__(self, clock: Clock, defer: Callable[[Callable[[], None]], object], slo: float) -> None:
+        self.slo = slo
+        self.stations: list[Station] = []
+        self.sample: tuple[bytes, bool] | None = None
+        self._now = clock.monotonic
+        self._defer = defer
+        self._deferred = False
+        self._heap: list[tuple[float, int, Call]] = []
+        self._order = count()
+        self._suspects = Suspects()
+        self._quiet = asyncio.Event()
+        self._batches = self._rows = 0
+        self._sizes = Histogram(_SIZES)
+        self._durations = Histogram()
+        self._failures: Counter[str] = Counter()
+
+    # -- callers' side ------------------------------------------------------------------------------------------------
+
+    def ask(self, call: Call) -> None:
+        """Queue a call, or settle it at once where it is known that it cannot be answered in time."""
+        refusal = self._refusal(call)
+        if refusal is not None:
+            self._fail(call, refusal, call.arrived)
+            return
+        self._push(call, call.deadline)
+        self.wake()
+
+    def forget(self, call: Call) -> None:
+        """A call that nobody waits for is skipped when its turn comes."""
+        call.over = True
+
+    def hurry(self, call: Call, deadline: float) -> None:
+        """Move a queued call up; its old place is passed over, for it will have been taken by then."""
+        if call.queued:
+            self._push(call, deadline)
+
+    # -- replicas' side -----------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """A call came or a replica is free: send what can be sent, at the end of this turn of the loop."""
+        if not self._deferred:
+            self._deferred = True
+            self._defer(self._dispatch)
+
+    def answered(self, station: Station, batch: Batch, outcomes: list[Output | Failure], busy: float) -> None:
+        """A batch is done; `busy` are the seconds the worker itself says it took."""
+        now = self._now()
+        station.inflight.remove(batch)
+        rows = len(batch.calls)
+        seconds = now - max(batch.sent, station.last_done)
+        station.last_done = now
+        station.estimator.add(rows, seconds, now)
+        station.sizing.observe(rows, seconds, self.budget(station.depth))
+        _set_depth(station, busy, seconds)
+        self.wake()
+        self._batches += 1
+        self._rows += rows
+        self._sizes.record(rows)
+        self._durations.record(seconds)
+        suspects = self._suspects
+        for call, outcome in zip(batch.calls, outcomes, strict=True):
+            if suspects:
+                suspects.survived(call.row)
+            if isinstance(outcome, Failure):
+                self._failures[outcome.code] += 1
+            else:
+                self.sample = (call.row, call.binary)
+            if not call.over:
+                call.over = True
+                call.settle(outcome, now)
+
+    def lost(self, station: Station, why: str) -> None:
+        """A replica is gone with what it had in hand: that goes back to the queue, for another one, once."""
+        now = self._now()
+        station.ready = False
+        batches, station.inflight = station.inflight, []
+        for batch in batches:
+            calls = [call for call in batch.calls if not call.over]
+            self._suspects.died([call.row for call in batch.calls], now)
+            for call in calls:
+                if self._suspects.quarantined(call.row, now):
+                    self._fail(call, _quarantine(), now)
+                else:
+                    self._push(call, call.deadline)
+        if not any(s.ready for s in self.stations):
+            self._abandon(why, now)
+        self.wake()
+
+    def budget(self, depth: int) -> float:
+        """The seconds one batch may take: a query waits for those in flight, then for its own."""
+        return (self.slo - min(0.002, 0.1 * self.slo)) / (1 + depth)
+
+    def close(self) -> None:
+        """The version is gone: whatever still waits is told so."""
+        self._abandon("the version was withdrawn", self._now())
+
+    def turn(self) -> None:
+        """Move the windows that `statistics` takes quantiles over."""
+        self._sizes.turn()
+        self._durations.turn()
+
+    async def wait_idle(self) -> None:
+        """Return once nothing waits and nothing is in flight."""
+        while not self.idle:
+            self._quiet.clear()
+            await self._quiet.wait()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing is in flight."""
+        return not any(not call.over for _, _, call in self._heap) and not any(s.inflight for s in self.stations)
+
+    def statistics(self) -> BatcherStatistics:
+        """What is queued, in flight and done."""
+        return BatcherStatistics(
+            queued=sum(not call.over for _, _, call in self._heap),
+            inflight=sum(len(batch.calls) for s in self.stations for batch in s.inflight),
+            ready=sum(s.ready for s in self.stations),
+            cap=max((s.sizing.cap for s in self.stations), default=0),
+            depth=max((s.depth for s in self.stations), default=0),
+            batches=self._batches,
+            rows=self._rows,
+            p50=self._sizes.recent(0.5),
+            p99=self._durations.recent(0.99),
+            failures=dict(self._failures),
+        )
+
+    # -- inside -------------------------------------------------------------------------------------------------------
+
+    def _refusal(self, call: Call) -> Failure | None:
+        """Why a call cannot be taken, if it cannot: no replica, a deadly row, or too much work ahead of it."""
+        ready = 0
+        for station in self.stations:
+            if station.ready:
+                ready += 1
+                if len(station.inflight) < station.depth and not self._suspects:
+                    return None
+        if not ready:
+            return Failure("unavailable", "no replica of the model is ready")
+        if self._suspects and self._suspects.quarantined(call.row, call.arrived):
+            return _quarantine()
+        if any(s.free for s in self.stations):
+            return None
+        waiting = len(self._heap)
+        if waiting >= _MOST_QUEUED:
+            return Failure("overload", f"{waiting} rows wait for this model already")
+        soonest = min(_wait(s, waiting // ready, call.arrived) for s in self.stations if s.ready)
+        if call.arrived + soonest > call.deadline:
+            return Failure("overload", f"the work ahead of it would take {soonest * 1e3:.0f} ms more")
+        return None
+
+    def _push(self, call: Call, deadline: float) -> None:
+        call.queued = True
+        heappush(self._heap, (deadline, next(self._order), call))
+
+    def _dispatch(self) -> None:
+        self._deferred = False
+        self._quiet.set()  # whoever waits for idleness looks again, once a batch has come or gone
+        heap = self._heap
+        while heap:
+            free = [s for s in self.stations if s.free]
+            if not free:
+                return
+            station = min(free, key=_load)
+            now = self._now()
+            calls = self._take(station, now)
+            if calls:
+                batch = Batch(calls, now)
+                station.inflight.append(batch)
+                station.replica.send(batch)
+
+    def _take(self, station: Station, now: float) -> list[Call]:
+        """The next calls for a replica, most urgent first; those that cannot make it are answered on the way."""
+        heap, cap = self._heap, station.sizing.cap
+        estimate = station.estimator
+        # What a replica could do at best decides what is hopeless; a quiet one is given everything.
+        trusted = estimate.known(now) and (bool(station.inflight) or now - station.last_done < _QUIET)
+        needed = station.ahead(now) + estimate.expected(min(cap, len(heap))) if trusted else 0.0
+        calls: list[Call] = []
+        size = 0
+        while heap and len(calls) < cap and size < _MOST_BYTES:
+            call = heap[0][2]
+            if self._suspects and calls and self._suspects.alone(call.row, now):
+                break
+            heappop(heap)
+            if call.over or not call.queued:
+                continue
+            call.queued = False
+            if now + needed > call.deadline:
+                self._fail(call, _too_late(call, estimate.expected(1) if trusted else 0.0), now)
+                continue
+            calls.append(call)
+            size += len(call.row)
+            if self._suspects and self._suspects.alone(call.row, now):
+                break
+        return calls
+
+    def _abandon(self, why: str, now: float) -> None:
+        heap, self._heap = self._heap, []
+        for _, _, call in heap:
+            if not call.over:
+                self._fail(call, Failure("unavailable", why), now)
+
+    def _fail(self, call: Call, failure: Failure, now: float) -> None:
+        self._failures[failure.code] += 1
+        call.over = True
+        call.settle(failure, now)
+
+
+def _load(station: Station) -> int:
+    return len(station.inflight)
+
+
+def _wait(station: Station, ahead: int, now: float) -> float:
+    """The modelled seconds until a call behind so many others is answered; 0 where nothing is known."""
+    estimate = station.estimator
+    if not estimate.known(now):
+        return 0.0
+    cap = max(1, station.sizing.cap)
+    full, last = divmod(ahead, cap)
+    return station.ahead(now) + full * estimate.expected(cap) + estimate.expected(last + 1)
+
+
+def _too_late(call: Call, alone: float) -> Failure:
+    """A call nothing could have saved missed its deadline; any other was kept waiting by the work ahead of it."""
+    if call.arrived + alone > call.deadline:
+        return Failure("deadline", "the model takes longer than the time that was left")
+    return Failure("overload", "the work ahead of it left no time")
+
+
+def _quarantine() -> Failure:
+    return Failure("model_error", "this row killed three workers in a row and is kept from the model for a minute")
+
+
+def _set_depth(station: Station, busy: float, seconds: float) -> None:
+    """Two batches in flight hide the round trip of a model that is about as fast; a slow one is better off with one
+    larger batch, so it gets a second only when the trip is worth a quarter of its time.
+    """
+    station.busy_s += 0.2 * (busy - station.busy_s)
+    trip = max(0.0, seconds - busy)
+    station.depth = 2 if station.busy_s < 0.001 or station.busy_s < 4 * trip < 0.004 else 1

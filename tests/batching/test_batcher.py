@@ -1,0 +1,304 @@
+"""The queue of a model version: order, batching, refusals, losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skysail.batching.batcher import Batch, Batcher, Station
+from skysail.batching.sizing import Aimd
+from skysail.calls import Call
+from skysail.testing.clock import ManualClock
+from skysail.types import Failure, Outcome, Output
+
+
+class Caller(Call):
+    """A call that keeps what it is told."""
+
+    __slots__ = ("outcome", "settled_at", "times")
+
+    def __init__(self, row: bytes, arrived: float, deadline: float) -> None:
+        super().__init__(row, False, arrived, deadline)
+        self.outcome: Outcome | None = None
+        self.settled_at = 0.0
+        self.times = 0
+
+    def settle(self, outcome: Outcome, now: float) -> None:
+        self.over = True
+        self.outcome = outcome
+        self.settled_at = now
+        self.times += 1
+
+    @property
+    def code(self) -> str:
+        return self.outcome.code if isinstance(self.outcome, Failure) else "output"
+
+
+class Wire:
+    """A replica that keeps the batches it is sent."""
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+
+    def send(self, batch: Batch) -> None:
+        self.batches.append(batch)
+
+
+class Bench:
+    """A batcher with hand-driven replicas, time and loop turns."""
+
+    def __init__(self, replicas: int = 1, slo: float = 0.02, cap: int = 64) -> None:
+        self.clock = ManualClock()
+        self.turns: list[Callable[[], None]] = []
+        self.batcher = Batcher(self.clock, self.turns.append, slo)
+        self.wires = [Wire() for _ in range(replicas)]
+        for wire in self.wires:
+            station = Station(wire, Aimd(cap))
+            station.ready = True
+            station.sizing._cap = float(cap)  # type: ignore[attr-defined]
+            self.batcher.stations.append(station)
+
+    def ask(self, row: bytes = b"1", within: float = 0.02) -> Caller:
+        now = self.clock.monotonic()
+        call = Caller(row, now, now + within)
+        self.batcher.ask(call)
+        return call
+
+    def turn(self) -> None:
+        while self.turns:
+            self.turns.pop(0)()
+
+    def answer(self, replica: int = 0, seconds: float = 0.001) -> Batch:
+        """The oldest batch of a replica comes back after so long, every row echoed."""
+        self.clock.advance(seconds)
+        station = self.batcher.stations[replica]
+        batch = station.inflight[0]
+        self.batcher.answered(station, batch, [Output(call.row) for call in batch.calls], seconds)
+        return batch
+
+    def teach(self, rows: int, seconds: float, times: int = 8) -> None:
+        """Let the estimator see batches of this size and duration."""
+        for _ in range(times):
+            calls = [self.ask(within=60.0) for _ in range(rows)]
+            self.turn()
+            self.answer(seconds=seconds)
+            assert all(call.code == "output" for call in calls)
+
+
+def test_a_lone_call_leaves_in_the_same_turn() -> None:
+    """An idle replica takes what is there now."""
+    bench = Bench()
+    bench.ask()
+    bench.turn()
+    assert [len(b.calls) for b in bench.wires[0].batches] == [1]
+
+
+def test_calls_of_one_turn_go_together() -> None:
+    """Sixty-four calls that arrive in one turn of the loop are one batch."""
+    bench = Bench()
+    for _ in range(64):
+        bench.ask()
+    bench.turn()
+    assert [len(b.calls) for b in bench.wires[0].batches] == [64]
+
+
+def test_calls_gather_while_the_replica_is_busy() -> None:
+    """What comes during a batch makes up the next one."""
+    bench = Bench()
+    bench.batcher.stations[0].depth = 1
+    bench.ask()
+    bench.turn()
+    later = [bench.ask() for _ in range(3)]
+    bench.turn()
+    assert len(bench.wires[0].batches) == 1
+    bench.answer()
+    bench.turn()
+    assert bench.wires[0].batches[1].calls == later
+
+
+@given(st.lists(st.floats(0.001, 1.0), min_size=1, max_size=40), st.integers(1, 8))
+def test_most_urgent_first(limits: list[float], cap: int) -> None:
+    """Batches leave in the order of deadlines, whatever the order of arrival."""
+    bench = Bench(cap=cap)
+    station = bench.batcher.stations[0]
+    station.ready = False
+    other = Station(Wire(), Aimd(1))
+    other.ready, other.inflight, other.depth = True, [Batch([], 0.0)], 1
+    bench.batcher.stations.append(other)
+    for limit in limits:
+        bench.ask(within=limit)
+    bench.turn()
+    station.ready, station.depth = True, 10_000
+    bench.batcher.wake()
+    bench.turn()
+    left = [call.deadline for batch in bench.wires[0].batches for call in batch.calls]
+    assert left == sorted(left)
+    assert len(left) == len(limits)
+
+
+def test_each_caller_gets_its_own_answer() -> None:
+    """Batches scatter to the right callers, over several replicas."""
+    bench = Bench(replicas=3, cap=5)
+    rng = Random(7)
+    calls = [bench.ask(str(i).encode(), within=60.0) for i in range(100)]
+    while not all(call.outcome for call in calls):
+        bench.turn()
+        bench.answer(rng.choice([i for i, s in enumerate(bench.batcher.stations) if s.inflight]))
+    assert [call.outcome.raw for call in calls if isinstance(call.outcome, Output)] == [
+        str(i).encode() for i in range(100)
+    ]
+    assert all(call.times == 1 for call in calls)
+
+
+def test_a_forgotten_call_is_not_run_and_harms_nobody() -> None:
+    """One caller of a batch may leave; the others are answered."""
+    bench = Bench()
+    gone, stays = bench.ask(b"gone"), bench.ask(b"stays")
+    bench.batcher.forget(gone)
+    bench.turn()
+    assert [c.row for c in bench.wires[0].batches[0].calls] == [b"stays"]
+    bench.answer()
+    assert stays.code == "output"
+    assert gone.times == 0
+
+
+def test_no_replica_is_unavailable_at_once() -> None:
+    """Without a ready replica a call does not wait for its deadline."""
+    bench = Bench(replicas=0)
+    assert bench.ask().code == "unavailable"
+
+
+def test_too_much_work_ahead_is_overload_at_once() -> None:
+    """Admission compares the modelled wait with the deadline, and refuses without queueing."""
+    bench = Bench(cap=4)
+    bench.teach(4, 0.008)
+    bench.batcher.stations[0].depth = 1
+    codes = []
+    for _ in range(40):
+        codes.append(bench.ask(within=0.02).outcome)
+        bench.turn()
+    refused = [c for c in codes if isinstance(c, Failure)]
+    assert {c.code for c in refused} == {"overload"}
+    assert 20 < len(refused) < 36
+    assert bench.batcher.statistics().queued == 40 - len(refused) - 1
+
+
+def test_nothing_is_refused_while_a_replica_is_idle() -> None:
+    """However slow the estimate, an idle replica is asked once it has been quiet for a second."""
+    bench = Bench(cap=4)
+    bench.teach(1, 0.5)
+    assert bench.ask(within=0.02).outcome is None
+    bench.turn()
+    bench.clock.advance(2.0)
+    call = bench.ask(within=0.02)
+    bench.turn()
+    assert call.outcome is None
+    assert call in bench.wires[0].batches[-1].calls
+
+
+def test_a_hopeless_call_is_dropped_with_the_reason_deadline() -> None:
+    """A row that even an idle replica could not answer in time is answered at once and never run."""
+    bench = Bench(cap=4)
+    bench.teach(1, 0.05)
+    sent = len(bench.wires[0].batches)
+    call = bench.ask(within=0.02)
+    bench.turn()
+    assert call.code == "deadline"
+    assert len(bench.wires[0].batches) == sent
+
+
+def test_an_expired_call_in_the_queue_is_answered_never_dropped() -> None:
+    """A call whose deadline passes while it waits is settled when a replica is free."""
+    bench = Bench(cap=1)
+    bench.batcher.stations[0].depth = 1
+    bench.ask()
+    bench.turn()
+    waiting = bench.ask(within=0.005)
+    bench.answer(seconds=0.01)
+    bench.turn()
+    assert waiting.code == "overload"
+
+
+def test_one_hiccup_does_not_refuse_for_ever() -> None:
+    """Estimates age out: ten seconds after a stall everything is admitted again."""
+    bench = Bench(cap=1)
+    bench.teach(1, 3.0, times=6)
+    bench.clock.advance(11.0)
+    bench.batcher.stations[0].depth = 1
+    bench.ask(within=0.02)
+    bench.turn()
+    assert bench.ask(within=0.02).outcome is None
+
+
+def test_a_lost_replicas_batch_goes_to_another() -> None:
+    """Work in the hands of a worker that dies is done by the other one."""
+    bench = Bench(replicas=2, cap=2)
+    calls = [bench.ask(str(i).encode()) for i in range(2)]
+    bench.turn()
+    assert len(bench.wires[0].batches) == 1
+    bench.batcher.lost(bench.batcher.stations[0], "died")
+    bench.turn()
+    bench.answer(1)
+    assert [call.code for call in calls] == ["output", "output"]
+
+
+def test_the_last_replica_lost_answers_all_that_wait() -> None:
+    """With no replica left, what waits is unavailable at once, in flight or queued."""
+    bench = Bench(cap=1)
+    bench.batcher.stations[0].depth = 1
+    flying, queued = bench.ask(b"a"), bench.ask(b"b")
+    bench.turn()
+    bench.batcher.lost(bench.batcher.stations[0], "the worker died")
+    assert [flying.code, queued.code] == ["unavailable", "unavailable"]
+
+
+def test_a_deadly_row_is_tried_alone_and_then_quarantined() -> None:
+    """The row that kills three workers is kept away; its neighbours are answered; a minute later it gets another
+    chance.
+    """
+    bench = Bench(replicas=4, cap=8)
+    bad = bench.ask(b"bad", within=60.0)
+    good = [bench.ask(str(i).encode(), within=60.0) for i in range(3)]
+    for _ in range(40):
+        bench.turn()
+        for i, station in enumerate(bench.batcher.stations):
+            if station.ready and station.inflight:
+                if any(call.row == b"bad" for batch in station.inflight for call in batch.calls):
+                    bench.batcher.lost(station, "died")
+                else:
+                    bench.answer(i)
+    assert bad.code == "model_error"
+    assert [call.code for call in good] == ["output"] * 3
+    assert sum(not station.ready for station in bench.batcher.stations) == 3
+    for station in bench.batcher.stations:
+        station.ready = True
+    assert bench.ask(b"bad").code == "model_error"
+    bench.clock.advance(61.0)
+    assert bench.ask(b"bad").outcome is None
+
+
+def test_a_hurried_call_is_answered_once() -> None:
+    """Moving a call up leaves its old place in the queue without effect."""
+    bench = Bench(cap=1)
+    bench.batcher.stations[0].depth = 1
+    bench.ask()
+    bench.turn()
+    bench.ask(b"first", within=5.0)
+    urgent = bench.ask(b"urgent", within=10.0)
+    bench.batcher.hurry(urgent, bench.clock.monotonic() + 1.0)
+    for _ in range(3):
+        bench.answer()
+        bench.turn()
+    assert urgent.times == 1
+    assert [b.calls[0].row for b in bench.wires[0].batches] == [b"1", b"urgent", b"first"]
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_the_budget_is_shared_with_what_is_in_flight(depth: int) -> None:
+    """A query waits for the batches in flight and then for its own, all within the objective."""
+    batcher = Bench(slo=0.03).batcher
+    assert batcher.budget(depth) * (1 + depth) < 0.03

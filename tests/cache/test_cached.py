@@ -1,0 +1,144 @@
+"""Hits, joined flights and callers who leave."""
+
+from __future__ import annotations
+
+from skysail.cache.cache import Cache
+from skysail.cache.cached import Cached
+from skysail.calls import Call
+from skysail.testing.clock import ManualClock
+from skysail.types import Failure, Outcome, Output
+
+
+class Caller(Call):
+    """A call that keeps what it is told."""
+
+    __slots__ = ("outcome",)
+
+    def __init__(self, row: bytes = b"row", deadline: float = 1.0, binary: bool = False) -> None:
+        super().__init__(row, binary, 0.0, deadline)
+        self.outcome: Outcome | None = None
+
+    def settle(self, outcome: Outcome, now: float) -> None:
+        self.over = True
+        self.outcome = outcome
+
+
+class Below:
+    """A predictor that waits to be told what to answer."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.forgotten: list[Call] = []
+        self.hurried: list[float] = []
+
+    def ask(self, call: Call) -> None:
+        self.calls.append(call)
+
+    def forget(self, call: Call) -> None:
+        self.forgotten.append(call)
+
+    def hurry(self, call: Call, deadline: float) -> None:
+        self.hurried.append(deadline)
+
+
+def make() -> tuple[Cached, Below]:
+    """A cached predictor over a hand-driven one."""
+    below = Below()
+    return Cached(below, Cache(1 << 20, None, ManualClock())), below
+
+
+def test_a_hit_asks_nobody() -> None:
+    """The second equal row is answered at once."""
+    cached, below = make()
+    cached.ask(Caller())
+    below.calls[0].settle(Output(b"7"), 0.5)
+    again = Caller()
+    cached.ask(again)
+    assert again.outcome == Output(b"7")
+    assert len(below.calls) == 1
+
+
+def test_equal_rows_in_flight_share_one_evaluation() -> None:
+    """Two callers, one evaluation, both answered."""
+    cached, below = make()
+    first, second = Caller(), Caller()
+    cached.ask(first)
+    cached.ask(second)
+    assert len(below.calls) == 1
+    below.calls[0].settle(Output(b"7"), 0.5)
+    assert first.outcome == second.outcome == Output(b"7")
+    assert cached.statistics.joined == 1
+
+
+def test_bytes_that_mean_something_else_are_another_row() -> None:
+    """A JSON row and a binary row of the same bytes are not the same."""
+    cached, below = make()
+    cached.ask(Caller(b"1234"))
+    cached.ask(Caller(b"1234", binary=True))
+    assert len(below.calls) == 2
+
+
+def test_one_caller_leaves_and_the_others_are_answered() -> None:
+    """Cancelling one of those who wait for a flight does not end it."""
+    cached, below = make()
+    gone, stays = Caller(), Caller()
+    cached.ask(gone)
+    cached.ask(stays)
+    gone.over = True
+    cached.forget(gone)
+    assert not below.forgotten
+    below.calls[0].settle(Output(b"7"), 0.5)
+    assert stays.outcome == Output(b"7")
+    assert gone.outcome is None
+
+
+def test_a_flight_without_callers_is_given_up() -> None:
+    """When the last one leaves, the work is forgotten; a new caller starts a new flight."""
+    cached, below = make()
+    call = Caller()
+    cached.ask(call)
+    cached.forget(call)
+    assert below.forgotten == below.calls
+    cached.ask(Caller())
+    assert len(below.calls) == 2
+
+
+def test_a_flight_lives_as_long_as_its_latest_caller() -> None:
+    """A later deadline extends the flight; an earlier one moves it up in the queue."""
+    cached, below = make()
+    cached.ask(Caller(deadline=1.0))
+    cached.ask(Caller(deadline=3.0))
+    assert below.calls[0].deadline == 3.0
+    cached.ask(Caller(deadline=0.5))
+    assert below.hurried == [0.5]
+    assert below.calls[0].deadline == 3.0
+
+
+def test_failures_are_shared_but_not_kept() -> None:
+    """All who wait hear of an error; the next caller tries anew."""
+    cached, below = make()
+    first, second = Caller(), Caller()
+    cached.ask(first)
+    cached.ask(second)
+    below.calls[0].settle(Failure("model_error", "boom"), 0.5)
+    assert isinstance(first.outcome, Failure)
+    assert first.outcome is second.outcome
+    cached.ask(Caller())
+    assert len(below.calls) == 2
+
+
+def test_a_refusal_at_the_door_leaves_nothing_behind() -> None:
+    """A call refused at once below does not leave a flight for later callers to join."""
+
+    class Refusing(Below):
+        def ask(self, call: Call) -> None:
+            super().ask(call)
+            call.settle(Failure("overload", "full"), 0.0)
+
+    below = Refusing()
+    cached = Cached(below, Cache(1 << 20, None, ManualClock()))
+    for _ in range(2):
+        call = Caller()
+        cached.ask(call)
+        assert isinstance(call.outcome, Failure)
+    assert len(below.calls) == 2
