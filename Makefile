@@ -1,0 +1,61 @@
+# Every target makes what it needs: on a fresh clone, Python 3.11 or newer and make are enough.
+# Another interpreter: make PYTHON=python3.13 test
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+CLI_REFERENCE := COLUMNS=100 $(BIN)/python -m typer skysail.cli.main utils docs --name skysail
+
+.PHONY: help demo test check fix bench docs cover clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
+
+demo: $(VENV)/.demo ## five models behind one endpoint; one breaks, and the system notices
+	$(BIN)/skysail demo
+
+test: $(VENV)/.dev ## every test
+	$(BIN)/python -m pytest -q
+
+check: $(VENV)/.dev ## lint, format, types, import contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/house
+
+fix: $(VENV)/.dev ## what can be put right by itself: lint, format, the CLI reference
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+	$(CLI_REFERENCE) --output docs/reference/cli.md
+
+bench: $(VENV)/.dev ## the benchmarks, with the machine and the method they print
+	$(BIN)/python -m benchmarks.run
+
+docs: $(VENV)/.dev ## docs are run and complete: examples, settings, commands, metrics, links
+	$(BIN)/python -m pytest -q tests/house/test_docs.py
+
+cover: $(VENV)/.dev ## which lines and branches no test runs
+	$(BIN)/coverage run -m pytest -q
+	$(BIN)/coverage report
+
+clean: ## the environment and every cache
+	rm -rf $(VENV) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+# Stamps: made when the last step has succeeded, and again when what they were made from has changed.
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "Skysail needs Python 3.11 \
+	or newer; $(PYTHON) is $$($(PYTHON) --version 2>/dev/null || echo not there). Name another: make PYTHON=python3.13" \
+	>&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.demo: pyproject.toml constraints.txt $(VENV)/.python
+	$(PIP) -e '.[demo]'
+	@$(BIN)/python -c 'import lightgbm' || { echo "LightGBM needs the OpenMP library of the system; install libgomp1 \
+	(Debian, Ubuntu), libgomp (Fedora) or libomp (Homebrew)" >&2; exit 1; }
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.demo
+	$(PIP) -e '.[dev]'
+	@touch $@
