@@ -1,1 +1,1 @@
-"""Configuration: the typed values (`schema`), and the one place that reads a file (`load`)."""
+"""Configuration: the typed values (`schema`), the keys that may be written (`keys`), and their reading (`load`)."""

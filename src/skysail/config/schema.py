@@ -1,4 +1,4 @@
-"""The configuration as typed, validated, frozen values. Sizes are bytes and durations seconds by the time they are here."""
+"""The configuration as typed, validated, frozen values: sizes are bytes here, and durations seconds."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class ModelConfig:
     """The model's name."""
 
     path: str
-    """An artifact's absolute path, `FILE.py:function` with an absolute path, or an import path `package.module:function`."""
+    """An artifact's absolute path, `FILE.py:function` with an absolute path, or an import path `module:function`."""
 
     runtime: str
     """`python`, `sklearn`, `onnx` or `lightgbm`; inferred from the path where not given."""
