@@ -1,0 +1,1 @@
+"""Replicas: the near ends of workers, and the versions that they serve."""

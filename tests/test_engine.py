@@ -1,0 +1,558 @@
+"""The walk of a query and of an observation, over hand-driven models."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+
+from skysail.applications import Application
+from skysail.calls import Call
+from skysail.config.schema import LedgerConfig
+from skysail.deadlines import Deadlines
+from skysail.engine import Engine, Feedback, Prediction, Verdict
+from skysail.errors import InvalidRequest, SkysailError, Unavailable, UnknownPrediction
+from skysail.feedback.ledger import Ledger
+from skysail.feedback.states import States
+from skysail.ids import IdSource
+from skysail.selection.adahedge import AdaHedge
+from skysail.selection.base import Policy
+from skysail.selection.contexts import blend
+from skysail.selection.single import Single
+from skysail.selection.vote import Vote
+from skysail.stats.application import ApplicationCounters
+from skysail.stores.memory import MemoryStore
+from skysail.testing.clock import ManualClock
+from skysail.testing.loop import run
+from skysail.types import Failure, Outcome, Output
+
+
+class Model:
+    """A model that keeps its calls until it is told what to say."""
+
+    def __init__(self, ref: str) -> None:
+        self.ref = ref
+        self.ready = True
+        self.cached = self
+        self.direct = self
+        self.calls: list[Call] = []
+        self.forgotten: list[Call] = []
+        self.at_once: Outcome | None = None
+
+    def ask(self, call: Call) -> None:
+        self.calls.append(call)
+        if self.at_once is not None:
+            call.settle(self.at_once, call.arrived)
+
+    def forget(self, call: Call) -> None:
+        call.over = True
+        self.forgotten.append(call)
+
+    def hurry(self, call: Call, deadline: float) -> None: ...
+
+    def say(self, outcome: Outcome, now: float) -> None:
+        """Answer the oldest call."""
+        self.calls.pop(0).settle(outcome, now)
+
+
+class World:
+    """An engine with one application `a` of three models, and everything below them made of hand-driven parts."""
+
+    def __init__(self, policy: Policy, **options: Any) -> None:
+        self.policy = policy
+        self.options = options
+        self.clock = ManualClock()
+        self.models = {name: Model(f"{name}@1") for name in ("x", "y", "z")}
+        self.store = MemoryStore()
+        self.told: list[Prediction] = []
+        self.verdicts: list[Verdict] = []
+
+    async def open(self) -> None:
+        self.store.open()
+        self.ledger = Ledger(self.store, self.clock, LedgerConfig())
+        await self.ledger.start()
+        self.engine = Engine(clock=self.clock, rng=Random(1), ids=IdSource(0, self.ledger.boot), ledger=self.ledger)
+        settings: dict[str, Any] = {
+            "name": "a",
+            "models": ("x", "y", "z"),
+            "policy": self.policy,
+            "fallback": Single(model="x"),
+            "slo": 0.02,
+            "default": None,
+            "min_confidence": 0.0,
+            "cache": True,
+            "deadlines": Deadlines(asyncio.get_running_loop(), self.clock),
+            "states": States("a", self.policy, self.store, self.ledger, blend),
+            "counters": ApplicationCounters(),
+            "served": self.models,
+        }
+        self.app = self.engine.apps["a"] = Application(**{**settings, **self.options})
+
+    def predict(self, row: bytes = b"1", **options: Any) -> Any:
+        return self.engine.predict(self.app, row, self.told.append, **options)
+
+    def say(self, model: str, text: str | Failure) -> None:
+        outcome = text if isinstance(text, Failure) else Output(text.encode())
+        self.models[model].say(outcome, self.clock.monotonic())
+
+    async def observe(self, **feedback: Any) -> Verdict:
+        """Give feedback, and wait until it is durable."""
+        done = asyncio.get_running_loop().create_future()
+        self.engine.observe(self.app, Feedback(**feedback), done.set_result)
+        verdict: Verdict = await done
+        return verdict
+
+
+def play(scenario: Callable[[World], Awaitable[None]], policy: Policy | None = None, **options: Any) -> World:
+    """Run a scenario in a world whose time jumps."""
+    world = World(policy or Vote(), **options)
+
+    async def main() -> None:
+        await world.open()
+        try:
+            await scenario(world)
+        finally:
+            await world.ledger.aclose()
+
+    run(main(), clock=world.clock)
+    return world
+
+
+# -- predict
+
+
+def test_all_are_asked_and_answered_when_the_last_is_here() -> None:
+    """An ensemble answers the moment everything asked has arrived, long before its deadline."""
+
+    async def scenario(world: World) -> None:
+        world.predict()
+        world.say("x", "7")
+        world.say("z", "8")
+        assert world.told == []
+        world.say("y", "7")
+        [answer] = world.told
+        assert answer.output == Output(b"7")
+        assert answer.models == ["x@1", "y@1", "z@1"]
+        assert answer.missing == []
+        assert answer.agreement == pytest.approx(2 / 3)
+        assert not answer.default
+
+    play(scenario)
+
+
+def test_at_the_deadline_the_answer_is_made_of_what_came() -> None:
+    """A straggler lowers the confidence and is named missing; the answer comes on time."""
+
+    async def scenario(world: World) -> None:
+        started = world.clock.monotonic()
+        world.predict()
+        world.say("x", "7")
+        world.say("y", "7")
+        await asyncio.sleep(0.03)
+        [answer] = world.told
+        assert answer.output == Output(b"7")
+        assert answer.missing == ["z@1"]
+        assert answer.confidence == pytest.approx(2 / 3)
+        decision = world.ledger.find(answer.id)
+        assert decision is not None
+        assert 18.0 <= decision.latency <= 20.0
+        assert decision.failures == [None, None, "missing"]
+        assert world.clock.monotonic() > started
+
+    play(scenario)
+
+
+def test_a_late_output_completes_the_record() -> None:
+    """What a straggler says after the answer is there for feedback to judge."""
+
+    async def scenario(world: World) -> None:
+        world.predict()
+        world.say("x", "7")
+        world.say("y", "8")
+        await asyncio.sleep(0.03)
+        world.say("z", "9")
+        decision = world.ledger.find(world.told[0].id)
+        assert decision is not None
+        assert decision.outputs == [b"7", b"8", b"9"]
+        assert decision.failures == [None, None, None]
+        assert len(world.told) == 1
+
+    play(scenario)
+
+
+def test_a_limit_of_its_own_shortens_the_wait_and_never_lengthens_it() -> None:
+    """The client's own limit counts when it is below the objective, not when it is above."""
+
+    async def scenario(world: World) -> None:
+        world.predict(limit=0.005)
+        world.predict(limit=5.0)
+        await asyncio.sleep(0.01)
+        assert len(world.told) == 1
+        await asyncio.sleep(0.02)
+        assert [p.failure.code for p in world.told if p.failure] == ["deadline", "deadline"]
+
+    play(scenario)
+
+
+def test_without_a_default_a_miss_is_an_explained_error() -> None:
+    """Nothing in time, nothing to fall back on: the code is that of the DESIGN's table."""
+
+    async def scenario(world: World) -> None:
+        world.predict()
+        await asyncio.sleep(0.03)
+        [answer] = world.told
+        assert answer.failure is not None
+        assert answer.failure.code == "deadline"
+
+    play(scenario)
+
+
+def test_with_a_default_a_miss_is_the_default_with_its_reason() -> None:
+    """The default answers, says so, and says why; all that were asked are missing."""
+
+    async def scenario(world: World) -> None:
+        world.predict()
+        await asyncio.sleep(0.03)
+        [answer] = world.told
+        assert answer.failure is None
+        assert answer.output == Output(b"-1")
+        assert (answer.default, answer.reason) == (True, "deadline")
+        assert answer.missing == answer.models == ["x@1", "y@1", "z@1"]
+
+    play(scenario, default=Output(b"-1"))
+
+
+def test_no_ready_model_is_unavailable_at_once() -> None:
+    """With no replica anywhere nothing is waited for."""
+
+    async def scenario(world: World) -> None:
+        for model in world.models.values():
+            model.ready = False
+        assert world.predict() is None
+        assert world.told[0].failure is not None
+        assert world.told[0].failure.code == "unavailable"
+
+    play(scenario)
+
+
+def test_a_model_without_a_replica_is_not_asked() -> None:
+    """The ready ones answer; the others are neither asked nor missing."""
+
+    async def scenario(world: World) -> None:
+        world.models["y"].ready = False
+        world.predict()
+        world.say("x", "7")
+        world.say("z", "7")
+        assert world.told[0].models == ["x@1", "z@1"]
+        assert world.told[0].agreement == 1.0
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("default", [None, Output(b"-1")])
+def test_a_row_called_invalid_is_refused_at_once(default: Output | None) -> None:
+    """One model's word is enough, default or not; the others' work is forgotten and no decision is kept."""
+
+    async def scenario(world: World) -> None:
+        world.predict()
+        world.say("x", "7")
+        world.say("y", Failure("invalid_input", "expected 64 values, got 3"))
+        [answer] = world.told
+        assert answer.failure is not None
+        assert (answer.failure.code, answer.failure.message) == ("invalid_input", "expected 64 values, got 3")
+        assert len(world.models["z"].forgotten) == 1
+        assert world.ledger.find(answer.id) is None
+
+    play(scenario, default=default)
+
+
+def test_a_failing_pick_falls_to_the_next_model() -> None:
+    """The ladder: another model answers while there is time, is marked a fallback, and has no propensity."""
+
+    async def scenario(world: World) -> None:
+        world.predict()
+        world.say("x", Failure("model_error", "boom"))
+        world.say("y", "7")
+        [answer] = world.told
+        assert answer.output == Output(b"7")
+        assert answer.models == ["x@1", "y@1"]
+        assert answer.missing == ["x@1"]
+        decision = world.ledger.find(answer.id)
+        assert decision is not None
+        assert decision.fallback
+        assert decision.propensities[1] == 0.0
+
+    play(scenario, Single(model="x"))
+
+
+def test_every_model_failing_is_a_model_error() -> None:
+    """When nobody is left to ask, the error says what the most trusted model said."""
+
+    async def scenario(world: World) -> None:
+        for model in world.models.values():
+            model.at_once = Failure("model_error", f"{model.ref} broke")
+        world.predict()
+        [answer] = world.told
+        assert answer.failure is not None
+        assert (answer.failure.code, answer.failure.message) == ("model_error", "x@1 broke")
+
+    play(scenario, Single(model="x"))
+
+
+def test_of_mixed_reasons_the_ladder_decides() -> None:
+    """Models of equal weight that failed in different ways: the first of the ladder is the reason."""
+
+    async def scenario(world: World) -> None:
+        world.models["x"].at_once = Failure("overload", "full")
+        world.models["y"].at_once = Failure("model_error", "broke")
+        world.predict()
+        await asyncio.sleep(0.03)
+        assert world.told[0].failure is not None
+        assert world.told[0].failure.code == "model_error"
+
+    play(scenario)
+
+
+def test_a_client_that_leaves_takes_its_work_along() -> None:
+    """A cancelled query is neither answered nor recorded, and what it asked is forgotten."""
+
+    async def scenario(world: World) -> None:
+        pending = world.predict()
+        pending.cancel()
+        await asyncio.sleep(0.03)
+        assert world.told == []
+        assert all(len(model.forgotten) == 1 for model in world.models.values())
+        assert world.ledger.find(pending.query.id) is None
+
+    play(scenario)
+
+
+def test_low_confidence_is_replaced_by_the_default() -> None:
+    """Strictly below the threshold; at it the answer stands."""
+
+    async def scenario(world: World) -> None:
+        world.predict()
+        for model, text in zip("xyz", "789", strict=True):
+            world.say(model, text)
+        assert (world.told[0].output, world.told[0].reason) == (Output(b"-1"), "low_confidence")
+        world.predict()
+        for model, text in zip("xyz", "779", strict=True):
+            world.say(model, text)
+        assert world.told[1].output == Output(b"7")
+
+    play(scenario, default=Output(b"-1"), min_confidence=0.5)
+
+
+class Raising(Vote):
+    """A user's policy with a bug in each method."""
+
+    def select(self, state: Any, query: Any, rng: Any) -> Any:
+        raise KeyError("arm")
+
+    def combine(self, state: Any, query: Any, outputs: Any) -> Any:
+        raise ZeroDivisionError
+
+    def update(self, decision: Any, losses: Any) -> Any:
+        raise RuntimeError("no")
+
+
+def test_a_policy_that_raises_loses_no_query_and_no_feedback() -> None:
+    """The fallback stands in, the operator sees the traceback, and the observation is kept."""
+
+    async def scenario(world: World) -> None:
+        world.predict()
+        world.say("x", "7")
+        [answer] = world.told
+        assert answer.output == Output(b"7")
+        assert await world.observe(id=answer.id, label=b"7") is True
+        assert world.app.counters.policy_failures == 3
+        assert "RuntimeError" in (world.app.counters.policy_traceback or "")
+
+    play(scenario, Raising())
+
+
+# -- observe
+
+
+def test_feedback_moves_weight_to_the_model_that_is_right() -> None:
+    """After a few labels the right model outweighs the wrong ones, in the very next view."""
+
+    async def scenario(world: World) -> None:
+        for _ in range(20):
+            world.predict()
+            for model, text in zip("xyz", "789", strict=True):
+                world.say(model, text)
+            assert await world.observe(id=world.told[-1].id, label=b"9") is True
+        trust = world.policy.distribution(world.app.states.view(None, ("x", "y", "z")))
+        assert trust.weight("z") > 0.9
+        assert world.app.counters.judged == 20
+        assert world.app.counters.observations == 20
+
+    play(scenario, AdaHedge())
+
+
+def test_the_first_observation_wins() -> None:
+    """Any later one is a duplicate, also in the same turn, and teaches nothing."""
+
+    async def scenario(world: World) -> None:
+        world.predict()
+        for model in "xyz":
+            world.say(model, "7")
+        id = world.told[0].id
+        verdicts = await asyncio.gather(*[world.observe(id=id, label=label) for label in (b"7", b"8", b"7")])
+        assert sorted(verdicts, key=bool) == [False, False, True]
+        assert world.app.states.view(None, ("x", "y", "z")).count == 1.0
+        assert await world.observe(id=id, reward=1.0) is False
+        assert world.app.counters.duplicates == 3
+
+    play(scenario, AdaHedge())
+
+
+def test_an_unknown_prediction_is_refused() -> None:
+    """Neither a made-up id nor another application's is joined."""
+
+    async def scenario(world: World) -> None:
+        for id in ("nonsense", "00-000001-00000063"):
+            verdict = await world.observe(id=id, label=b"7")
+            assert isinstance(verdict, UnknownPrediction)
+        world.predict()
+        for model in "xyz":
+            world.say(model, "7")
+        world.app.name = "b"
+        assert isinstance(await world.observe(id=world.told[0].id, label=b"7"), UnknownPrediction)
+
+    play(scenario)
+
+
+def test_a_context_that_differs_is_refused() -> None:
+    """Feedback cannot be credited to another context than its decision's."""
+
+    async def scenario(world: World) -> None:
+        world.predict(context="alice")
+        for model in "xyz":
+            world.say(model, "7")
+        id = world.told[0].id
+        assert isinstance(await world.observe(id=id, label=b"7", context="bob"), InvalidRequest)
+        assert await world.observe(id=id, label=b"7", context="alice") is True
+
+    play(scenario)
+
+
+def test_feedback_by_input_joins_the_newest_decision() -> None:
+    """Equal bytes in the same context: no model is asked again."""
+
+    async def scenario(world: World) -> None:
+        for _ in range(2):
+            world.predict(b"[1,2]", context="alice")
+            for model in "xyz":
+                world.say(model, "7")
+        assert await world.observe(row=b"[1,2]", context="alice", label=b"7") is True
+        assert all(model.calls == [] for model in world.models.values())
+        newest = world.ledger.observation(world.told[1].id)
+        assert newest is not None
+        assert world.ledger.observation(world.told[0].id) is None
+
+    play(scenario)
+
+
+def test_feedback_by_an_input_never_asked_about_evaluates_all_models() -> None:
+    """Every model is judged on it, as full information; the same input again is a duplicate."""
+
+    async def scenario(world: World) -> None:
+        for model, text in zip("xyz", (b"7", b"8", b"8"), strict=True):
+            world.models[model].at_once = Output(text)
+        assert await world.observe(row=b"[5]", label=b"8") is True
+        view = world.app.states.view(None, ("x", "y", "z"))
+        assert {m: row[:2] for m, row in view.sums.items()} == {"x": (1.0, 1.0), "y": (1.0, 0.0), "z": (1.0, 0.0)}
+        assert world.told == []
+        assert await world.observe(row=b"[5]", label=b"8") is False
+
+    play(scenario, AdaHedge())
+
+
+def test_feedback_by_input_without_models_says_so() -> None:
+    """With nobody to evaluate it, the observation is refused rather than lost."""
+
+    async def scenario(world: World) -> None:
+        for model in world.models.values():
+            model.ready = False
+        assert isinstance(await world.observe(row=b"[5]", label=b"8"), Unavailable)
+
+    play(scenario)
+
+
+def test_a_default_counts_in_effective_accuracy() -> None:
+    """An answer is right if what was said is right, a default too; late or wrong is wrong."""
+
+    async def scenario(world: World) -> None:
+        world.predict()
+        await asyncio.sleep(0.03)
+        assert await world.observe(id=world.told[0].id, label=b"-1") is True
+        assert (world.app.counters.judged, world.app.counters.right) == (1, 1)
+        world.predict()
+        await asyncio.sleep(0.03)
+        assert await world.observe(id=world.told[1].id, label=b"3") is True
+        assert (world.app.counters.judged, world.app.counters.right) == (2, 1)
+
+    play(scenario, default=Output(b"-1"))
+
+
+def test_a_reward_teaches_only_those_who_said_what_was_answered() -> None:
+    """With the label unknown, a model that said something else is not judged."""
+
+    async def scenario(world: World) -> None:
+        world.predict()
+        for model, text in zip("xyz", "778", strict=True):
+            world.say(model, text)
+        assert await world.observe(id=world.told[0].id, reward=0.25) is True
+        sums = world.app.states.view(None, ("x", "y", "z")).sums
+        assert {m: row[:2] for m, row in sums.items()} == {"x": (1.0, 0.75), "y": (1.0, 0.75), "z": (0.0, 0.0)}
+
+    play(scenario)
+
+
+def test_a_model_that_is_lost_is_judged_wrong() -> None:
+    """A straggler is neutral at first; one that misses most of the time is wrong when it misses."""
+
+    async def scenario(world: World) -> None:
+        for _ in range(60):
+            world.predict()
+            world.say("x", "7")
+            world.say("y", "7")
+            await asyncio.sleep(0.03)
+            assert await world.observe(id=world.told[-1].id, label=b"7") is True
+        judged, loss = world.app.states.view(None, ("x", "y", "z")).sums["z"][:2]
+        assert judged == loss > 0
+        assert judged < 20
+
+    play(scenario)
+
+
+def test_predictions_are_json_values() -> None:
+    """What the models said is kept to the byte, and read as JSON only by those who need it."""
+
+    async def scenario(world: World) -> None:
+        text = '{"b": [1.50, null], "a": "é"}'
+        world.predict()
+        for model in "xyz":
+            world.say(model, text)
+        output = world.told[0].output
+        assert output is not None
+        assert output.raw == text.encode()
+        assert msgspec.json.decode(output.raw) == {"b": [1.5, None], "a": "é"}
+
+    play(scenario)
+
+
+def test_errors_are_told_not_raised() -> None:
+    """Whatever is wrong with an observation comes back as its verdict."""
+
+    async def scenario(world: World) -> None:
+        verdict = await world.observe(id="zz", label=b"1")
+        assert isinstance(verdict, SkysailError)
+
+    play(scenario)
