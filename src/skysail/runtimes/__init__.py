@@ -1,0 +1,1 @@
+"""How models of each format are loaded and run, inside a worker."""
