@@ -1,0 +1,1 @@
+"""Feedback: the ledger of decisions, what observations say of the models, and the policy states they change."""

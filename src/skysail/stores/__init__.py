@@ -1,0 +1,1 @@
+"""Stores: the durable memory of decisions, observations and policy states."""

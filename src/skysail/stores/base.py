@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from skysail.types import Observation, State
 
@@ -19,6 +20,8 @@ class Block:
 
     frontend: int
     boot: int
+    time: float
+    """When it was written, in wall-clock seconds: its age decides when it is pruned."""
     records: dict[int, bytes]
 
 
@@ -36,7 +39,7 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """One addition: state[key] ← state[key] · keep + delta."""
+    """One addition: state[key] ← state[key] · keep + delta. A key is any text without NUL."""
 
     key: str
     delta: State
@@ -75,13 +78,17 @@ class Writes:
 class Store(ABC):
     """The durable memory of one server.
 
-    Reads may be made from the event loop (they are by primary key and take microseconds); `write` blocks until the data is
-    on the disk and is called from the ledger's own thread. Every method raises `StoreError` when the medium fails.
+    Reads may be made from the event loop (they are by primary key and take microseconds); `write` blocks until the data
+    is on the disk and is called from the ledger's own thread. Every method may be called from any thread, and raises
+    `StoreError` when the medium fails.
     """
+
+    durable: ClassVar[bool] = True
+    """Whether what was written outlives the process."""
 
     @abstractmethod
     def open(self) -> None:
-        """Open or create; checks the format's version."""
+        """Open or create; checks the format's version. Harmless when open already."""
 
     @abstractmethod
     def close(self) -> None:
@@ -107,7 +114,8 @@ class Store(ABC):
     def write(self, writes: Writes) -> list[bool]:
         """One transaction; for each of `writes.observations`, whether it was the first of its id.
 
-        An id observed before (in the store, or earlier in the same `writes`) changes nothing.
+        An id observed before (in the store, or earlier in the same `writes`) changes nothing. Seeds come before
+        additions, and additions in the order of the observations.
         """
 
     @abstractmethod
@@ -124,8 +132,10 @@ class Store(ABC):
 
     @abstractmethod
     def prune(self, before: float, max_bytes: int) -> int:
-        """Delete the oldest blocks (with what belongs to them): those from before a wall-clock time, and those over a
-        size; the number of blocks deleted."""
+        """Delete the oldest blocks with what belongs to them: those from before a wall-clock time, and over a size.
+
+        One call does a bounded amount of work and says how many blocks it deleted; call again until that is 0.
+        """
 
     @abstractmethod
     def get_document(self, name: str) -> bytes | None:

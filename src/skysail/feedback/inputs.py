@@ -1,0 +1,37 @@
+"""Inputs in the ledger: a digest that stands for one, and the newest decision about it."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from skysail.feedback.recent import Recent
+
+__all__ = ["RecentInputs", "digest"]
+
+_BEGUN = (blake2b(b"text", digest_size=16), blake2b(b"binary", digest_size=16))
+
+
+def digest(input: bytes, binary: bool) -> bytes:
+    """Sixteen bytes that stand for an input: the same for the same bytes of the same kind, and for nothing else."""
+    state = _BEGUN[binary].copy()
+    state.update(input)
+    return state.digest()
+
+
+class RecentInputs:
+    """The newest decision of each application, context and input, of those made lately.
+
+    It joins feedback to its decision where the input is known and the prediction's id is not. Bounded by the number of
+    inputs; one that is not here is to be evaluated anew.
+    """
+
+    def __init__(self, limit: int = 32_768) -> None:
+        self._ids: Recent[tuple[str, str | None, bytes], str] = Recent(limit)
+
+    def add(self, app: str, context: str | None, digest: bytes, id: str) -> None:
+        """Note a decision."""
+        self._ids.put((app, context, digest), id)
+
+    def find(self, app: str, context: str | None, digest: bytes) -> str | None:
+        """The id of the newest decision, or `None`."""
+        return self._ids.get((app, context, digest))
