@@ -14,7 +14,7 @@ from skysail.ids import IdSource
 from skysail.pending import Pending
 from skysail.types import Decision, Failure, Output, Query, Selection
 
-__all__ = ["Evaluator"]
+__all__ = ["Evaluator", "failure_text"]
 
 _SECONDS = 10.0
 """How long the models may take. A deadline so late is a low priority: queries go first."""

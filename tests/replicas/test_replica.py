@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -72,7 +72,7 @@ class Near:
     def __init__(self, path: Path, timeout: float) -> None:
         self.batcher = Batcher(SystemClock(), asyncio.get_running_loop().call_soon, 1.0)
         self.fars: asyncio.Queue[Far] = asyncio.Queue()
-        self.lost = asyncio.Event()
+        self.greeted = asyncio.Event()
         self.replica = Replica(
             "m@1/0",
             str(path),
@@ -80,17 +80,16 @@ class Near:
             most=64,
             timeout=timeout,
             clock=SystemClock(),
-            on_hello=lambda hello: None,
-            on_lost=self.lost.set,
+            on_hello=lambda hello: self.greeted.set(),
+            on_lost=self.greeted.clear,
         )
         self.batcher.stations.append(self.replica.station)
 
-    async def ready(self) -> Far:
+    async def ready(self, pid: int | None = None) -> Far:
         """The next connection, past its hello."""
         far = await self.fars.get()
-        far.hello()
-        while not self.replica.station.ready:
-            await asyncio.sleep(0.001)
+        far.hello(pid)
+        await self.greeted.wait()
         return far
 
     def ask(self, row: bytes) -> Caller:
@@ -100,9 +99,9 @@ class Near:
 
 
 @asynccontextmanager
-async def running(path: Path, timeout: float = 30.0) -> AsyncIterator[Near]:
+async def running(path: Path, hang: float = 30.0) -> AsyncIterator[Near]:
     """A replica that is kept connected to a server of ours."""
-    near = Near(path, timeout)
+    near = Near(path, hang)
     accepted: list[Far] = []
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -119,8 +118,9 @@ async def running(path: Path, timeout: float = 30.0) -> AsyncIterator[Near]:
         server.close()
         for far in accepted:
             far.close()
-        while any(not far.reader.at_eof() and far.reader.exception() is None for far in accepted):
-            await asyncio.sleep(0.001)
+        for far in accepted:
+            with suppress(ConnectionError):
+                await far.writer.wait_closed()
 
 
 @pytest.fixture
@@ -218,17 +218,13 @@ async def test_the_socket_closed_at_every_byte_of_a_result(path: Path) -> None:
             far.writer.close()
             outcome = await call.outcome
             assert isinstance(outcome, Failure)
-            near.lost.clear()
 
 
 async def test_a_hung_worker_is_killed(path: Path) -> None:
     """A batch older than the timeout ends the worker's process, and its callers hear why."""
     victim = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(60)")
-    async with running(path, timeout=0.1) as near:
-        far = await near.fars.get()
-        far.hello(victim.pid)
-        while not near.replica.station.ready:
-            await asyncio.sleep(0.001)
+    async with running(path, hang=0.1) as near:
+        far = await near.ready(victim.pid)
         call = near.ask(b"1")
         await far.batch()
         assert await asyncio.wait_for(victim.wait(), 10.0) == -signal.SIGABRT
@@ -246,11 +242,8 @@ async def test_a_hung_worker_that_ignores_the_abort_is_killed_for_good(path: Pat
     if victim.stdout is None:
         raise RuntimeError("no pipe")
     await victim.stdout.readline()
-    async with running(path, timeout=0.1) as near:
-        far = await near.fars.get()
-        far.hello(victim.pid)
-        while not near.replica.station.ready:
-            await asyncio.sleep(0.001)
+    async with running(path, hang=0.1) as near:
+        far = await near.ready(victim.pid)
         call = near.ask(b"1")
         await far.batch()
         assert await asyncio.wait_for(victim.wait(), 10.0) == -signal.SIGKILL

@@ -54,6 +54,11 @@ class Version:
         self.hello: Hello | None = None
         self._on_change = on_change
 
+    def add(self, replica: Replica) -> None:
+        """Give the queue one more replica to load, before `run` starts."""
+        self.replicas.append(replica)
+        self.batcher.stations.append(replica.station)
+
     async def run(self) -> None:
         """Keep the connections to the workers until cancelled; then tell whoever still waits."""
         try:

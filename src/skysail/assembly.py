@@ -1,0 +1,328 @@
+"""Configuration to object graph: the only place that names concrete classes together.
+
+`Frontend` is everything of one data-plane process but its sockets. `apply` makes it serve a topology; whatever the
+control plane asks of a running frontend (statistics, weights, why) is answered here too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from random import Random
+from typing import Any, Protocol
+
+from skysail.applications import Application
+from skysail.batching.batcher import Batcher
+from skysail.cache.cache import Cache
+from skysail.cache.cached import Cached
+from skysail.clock import Clock
+from skysail.config.schema import AppConfig, Config, Topology, VersionSpec
+from skysail.deadlines import Deadlines
+from skysail.engine import Engine
+from skysail.errors import UnknownApp, UnknownPrediction, nearest
+from skysail.feedback.ledger import Ledger
+from skysail.feedback.states import States
+from skysail.ids import IdSource
+from skysail.monitoring.snapshot import app_snapshot, memory_bytes, version_snapshot, why
+from skysail.replicas.replica import Replica
+from skysail.replicas.version import Version
+from skysail.selection.contexts import blend
+from skysail.selection.table import make_loss, make_policy
+from skysail.stats.application import ApplicationCounters
+from skysail.stores.base import Store
+from skysail.types import Failure, ModelRef, Output
+
+__all__ = ["Frontend", "HttpCounters", "Listener", "check_policy"]
+
+_TURN_SECONDS = 30.0
+
+
+class HttpCounters(Protocol):
+    """The server in front, as far as its numbers are asked for."""
+
+    def statistics(self) -> Any:
+        """A frozen dataclass of counts."""
+        ...
+
+
+class Listener:
+    """Who is told of a version's fate; the control plane, by way of a link. Does nothing by itself."""
+
+    def version_ready(self, model: str, version: int) -> None:
+        """Every replica of the version has loaded it, and it has answered."""
+
+    def version_failed(self, model: str, version: int, error: str) -> None:
+        """The version loaded, but cannot be used."""
+
+
+def check_policy(app: AppConfig) -> None:
+    """Raise `ConfigError` where an application's policy or loss cannot be made of its configuration."""
+    _make_policy(app)
+
+
+def _make_policy(app: AppConfig) -> Any:
+    loss = make_loss(app.loss, app.loss_params, import_root=app.import_root)
+    return make_policy(app.policy, app.policy_params, loss=loss, import_root=app.import_root, models=app.models)
+
+
+class Frontend:
+    """The engine of one process with all that hangs on it: applications, versions, cache, ledger.
+
+    `run` owns what runs beside the event loop's callbacks; everything else belongs to the loop's thread.
+    """
+
+    def __init__(
+        self, config: Config, index: int, store: Store, *, clock: Clock, rng: Random, listener: Listener | None = None
+    ) -> None:
+        self.config = config
+        self.listener = listener or Listener()
+        self.draining = False
+        self._clock = clock
+        self._rng = rng
+        self._index = index
+        self._store = store
+        self.ledger = Ledger(store, clock, config.server.ledger, frontend=index)
+        self._cache = Cache(config.server.cache.bytes, config.server.cache.ttl, clock)
+        self._versions: dict[ModelRef, Version] = {}
+        self._serving: dict[ModelRef, asyncio.Task[None]] = {}
+        self._specs: dict[ModelRef, VersionSpec] = {}
+        self._current: dict[str, int] = {}
+        self._apps: dict[str, AppConfig] = {}
+        self._counters: dict[str, ApplicationCounters] = {}
+        self._verdicts: dict[ModelRef, str | None] = {}
+        self.http: HttpCounters | None = None
+        self._tasks: asyncio.TaskGroup
+        self._turning: asyncio.Task[None]
+        self.engine: Engine
+
+    # -- life ---------------------------------------------------------------------------------------------------------
+
+    async def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Open the store and begin; `tasks` owns the connections to the workers."""
+        self._tasks = tasks
+        self._store.open()
+        await self.ledger.start()
+        self.engine = Engine(
+            clock=self._clock,
+            rng=self._rng,
+            ids=IdSource(self._index, self.ledger.boot),
+            ledger=self.ledger,
+            keep_inputs=self.config.server.ledger.inputs,
+        )
+        self._turning = tasks.create_task(self._turn())
+
+    async def aclose(self) -> None:
+        """Let the workers go, and write what is not written yet."""
+        self._turning.cancel()
+        for task in self._serving.values():
+            task.cancel()
+        for app in self.engine.apps.values():
+            app.deadlines.close()
+        await self.ledger.aclose()
+        self._store.close()
+
+    async def _turn(self) -> None:
+        """Move the windows that recent quantiles are taken over."""
+        while True:
+            await asyncio.sleep(_TURN_SECONDS)
+            for counters in self._counters.values():
+                counters.latency.turn()
+            for version in self._versions.values():
+                version.batcher.turn()
+
+    # -- topology -----------------------------------------------------------------------------------------------------
+
+    async def apply(self, topology: Topology) -> None:
+        """Serve this and nothing else; returns once the versions that are gone have finished what they had in hand."""
+        self._apps = dict(topology.apps)
+        self._current = dict(topology.current)
+        wanted = {ModelRef(spec.config.name, spec.version): spec for spec in topology.versions}
+        gone = [ref for ref, spec in self._specs.items() if wanted.get(ref) != spec]
+        leaving = [(self._versions.pop(ref), self._serving.pop(ref)) for ref in gone]
+        self._specs = wanted
+        for ref, spec in wanted.items():
+            if ref not in self._versions:
+                self._add(ref, spec)
+        self._rebuild()
+        await asyncio.gather(*[self._retire(version, task) for version, task in leaving])
+
+    def _add(self, ref: ModelRef, spec: VersionSpec) -> None:
+        loop = asyncio.get_running_loop()
+        batcher = Batcher(self._clock, loop.call_soon, self._slo(ref.name))
+        version = Version(ref, batcher, Cached(batcher, self._cache), self._changed, cache=spec.config.cache)
+        for replica in spec.replicas:
+            version.add(
+                Replica(
+                    replica.name,
+                    replica.socket,
+                    batcher,
+                    most=spec.config.batch.max,
+                    timeout=spec.config.timeout,
+                    clock=self._clock,
+                    on_hello=version.greeted,
+                    on_lost=version.lost,
+                )
+            )
+        self._versions[ref] = version
+        self._serving[ref] = self._tasks.create_task(version.run())
+
+    async def _retire(self, version: Version, task: asyncio.Task[None]) -> None:
+        """Let a version finish what it has, for as long as a drain may take, then part from its workers."""
+        self._verdicts.pop(version.model, None)
+        try:
+            async with asyncio.timeout(self.config.server.drain):
+                await version.batcher.wait_idle()
+        except TimeoutError:
+            pass
+        task.cancel()
+        await asyncio.wait([task])
+
+    def _rebuild(self) -> None:
+        """Make the applications anew, around the versions that are current; what they counted and learned stays."""
+        old = self.engine.apps
+        self.engine.apps = {name: self._application(config, old.get(name)) for name, config in self._apps.items()}
+        for ref, version in self._versions.items():
+            version.batcher.slo = self._slo(ref.name)
+
+    def _application(self, config: AppConfig, old: Application | None) -> Application:
+        policy = _make_policy(config)
+        current = {m: self._versions.get(ModelRef(m, self._current[m])) for m in config.models if m in self._current}
+        served = {model: version for model, version in current.items() if version is not None}
+        counters = self._counters.setdefault(config.name, ApplicationCounters())
+        return Application(
+            name=config.name,
+            models=config.models,
+            policy=policy,
+            fallback=make_policy("single", {}, loss=policy.loss, import_root="", models=config.models),
+            slo=config.slo,
+            default=None if config.default is None else Output(config.default),
+            min_confidence=config.min_confidence,
+            cache=config.cache,
+            deadlines=old.deadlines if old is not None else Deadlines(asyncio.get_running_loop(), self._clock),
+            states=States(config.name, policy, self._store, self.ledger, blend),
+            counters=counters,
+            served=served,
+        )
+
+    def _slo(self, model: str) -> float:
+        """The smallest objective of the applications that use a model."""
+        return min((app.slo for app in self._apps.values() if model in app.models), default=1.0)
+
+    # -- what versions report -----------------------------------------------------------------------------------------
+
+    def _changed(self, version: Version) -> None:
+        """A worker came or went. A version that is complete for the first time is judged: does its input fit, and does
+        it answer a row that its predecessor answered?
+        """
+        ref = version.model
+        if not version.complete or ref in self._verdicts or self._versions.get(ref) is not version:
+            return
+        misfit = self._misfit(version)
+        if misfit is not None:
+            self._judge(ref, misfit)
+            return
+        incumbent = self._versions.get(ModelRef(ref.name, self._current.get(ref.name, -1)))
+        sample = None if incumbent is None or incumbent is version else incumbent.batcher.sample
+        if sample is None:
+            self._judge(ref, None)
+            return
+
+        def probed(failure: Failure | None) -> None:
+            said = None if failure is None else failure.message
+            self._judge(ref, said and f"it did not answer a row that its predecessor answered: {said}")
+
+        row, binary = sample
+        version.probe(row, binary, self._clock.monotonic(), probed)
+
+    def _judge(self, ref: ModelRef, error: str | None) -> None:
+        self._verdicts[ref] = error
+        self._announce(ref, error)
+
+    def announce(self) -> None:
+        """Tell a control plane that is new here what the versions turned out to be."""
+        for ref, error in self._verdicts.items():
+            self._announce(ref, error)
+
+    def _announce(self, ref: ModelRef, error: str | None) -> None:
+        if error is None:
+            self.listener.version_ready(ref.name, ref.version)
+        else:
+            self.listener.version_failed(ref.name, ref.version, error)
+
+    def _misfit(self, version: Version) -> str | None:
+        """Why this version's input cannot stand beside those of the other models of its applications."""
+        mine = "" if version.hello is None else version.hello.input
+        for app in self._apps.values():
+            if version.model.name not in app.models:
+                continue
+            for model in app.models:
+                other = self._versions.get(ModelRef(model, self._current.get(model, -1)))
+                if model == version.model.name or other is None or other.hello is None:
+                    continue
+                if len({mine, other.hello.input, "json"}) == 3:
+                    return (
+                        f"its input is {mine}, but {other.ref} of the same application {app.name!r} takes "
+                        f"{other.hello.input}; declare the same input for both, or 'json'"
+                    )
+        return None
+
+    # -- health, and what the control plane asks ----------------------------------------------------------------------
+
+    def ready(self) -> dict[str, str]:
+        """The applications that no model can answer now, each with why; empty when all is well."""
+        if self.draining:
+            return dict.fromkeys(self.engine.apps, "the server is draining")
+        if not self.engine.apps:
+            return {"*": "no application is configured yet"}
+        return {name: self._why_not(app) for name, app in self.engine.apps.items() if not app.ready()}
+
+    def _why_not(self, app: Application) -> str:
+        return "; ".join(
+            f"{model}: {'no replica is ready' if model in app.served else 'no version is current'}"
+            for model in app.models
+        )
+
+    def describe(self, app: Application) -> dict[str, object]:
+        """What clients may know of an application: what it takes, who answers, by when."""
+        config = self._apps[app.name]
+        inputs = {m: v.hello.input for m, v in app.served.items() if isinstance(v, Version) and v.hello is not None}
+        typed = [text for text in inputs.values() if text != "json"]
+        return {
+            "name": app.name,
+            "input": typed[0] if typed else next(iter(inputs.values()), None),
+            "models": [app.served[m].ref if m in app.served else m for m in app.models],
+            "policy": config.policy,
+            "slo_ms": app.slo * 1e3,
+            "default": None if app.default is None else app.default.value,
+        }
+
+    def stats(self) -> dict[str, Any]:
+        """Everything that is counted, as JSON values: see docs/reference/metrics.md."""
+        return {
+            "apps": {name: app_snapshot(app, self.weights(name, None)) for name, app in self.engine.apps.items()},
+            "models": {str(ref): version_snapshot(version) for ref, version in self._versions.items()},
+            "cache": asdict(self._cache.statistics()),
+            "ledger": asdict(self.ledger.statistics()),
+            "http": {} if self.http is None else asdict(self.http.statistics()),
+            "ready": {name: self.ready().get(name) for name in self.engine.apps},
+            "draining": self.draining,
+            "memory_bytes": memory_bytes(),
+        }
+
+    def weights(self, name: str, context: str | None) -> dict[str, float]:
+        """How much an application trusts each of its models now, in a context or over all."""
+        app = self.engine.apps.get(name)
+        if app is None:
+            raise UnknownApp(f"no application is called {name!r} ({nearest(name, self.engine.apps)})")
+        candidates = app.ready() or app.models
+        trust = app.policy.distribution(app.states.view(context, candidates))
+        return {model: trust.weight(model) for model in app.models}
+
+    def why(self, id: str) -> dict[str, Any]:
+        """One decision, and what feedback said of it."""
+        decision = self.ledger.find(id)
+        if decision is None:
+            raise UnknownPrediction(
+                f"no decision {id!r} is kept; ids come with each answer, and are kept as [server] ledger says"
+            )
+        return why(decision, self.ledger.observation(id))

@@ -1,0 +1,180 @@
+"""What a data-plane request's body may be, and how it is read: the frontend looks no further than the first level.
+
+Inputs and labels stay the bytes that were sent (`msgspec.Raw`); the worker decodes whole batches of them.
+"""
+
+from __future__ import annotations
+
+import re
+from math import isfinite
+from typing import Any, TypeVar
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from skysail.errors import InvalidJSON, InvalidRequest, TooLarge
+
+__all__ = ["Observe", "Predict", "decode_observe", "decode_predict", "header_context", "header_limit", "observation"]
+
+_MOST_DEPTH = 64
+_MOST_CONTEXT = 256
+_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
+
+
+class Predict(msgspec.Struct, forbid_unknown_fields=True):
+    """`POST …/predict`: one input, or a list of them."""
+
+    input: Raw | UnsetType = UNSET
+    inputs: list[Raw] | UnsetType = UNSET
+    context: str | None = None
+    deadline_ms: float | None = None
+
+
+class Observe(msgspec.Struct, forbid_unknown_fields=True):
+    """One observation: what was right, of what."""
+
+    prediction_id: str | None = None
+    input: Raw | UnsetType = UNSET
+    context: str | None = None
+    label: Raw | UnsetType = UNSET
+    reward: float | None = None
+
+
+class _ObserveBody(Observe):
+    """`POST …/observe`: one observation, or a list of them."""
+
+    observations: list[Raw] | UnsetType = UNSET
+
+
+_predict = msgspec.json.Decoder(Predict)
+_observe = msgspec.json.Decoder(Observe)
+_observe_body = msgspec.json.Decoder(_ObserveBody)
+
+_T = TypeVar("_T")
+
+
+def decode_predict(body: bytes, most_rows: int) -> Predict:
+    """Read a predict body; `InvalidJSON`, `InvalidRequest` or `TooLarge` says what is wrong with it."""
+    request = _read(_predict, body)
+    if (request.input is UNSET) == (request.inputs is UNSET):
+        raise InvalidRequest("give exactly one of 'input' (one row) and 'inputs' (a list of rows)")
+    if request.inputs is not UNSET and len(request.inputs) > most_rows:
+        raise TooLarge(
+            f"'inputs' has {len(request.inputs)} rows; at most {most_rows} fit one request ([server] max_rows)"
+        )
+    _check_context(request.context)
+    _check_limit("deadline_ms", request.deadline_ms)
+    return request
+
+
+def decode_observe(body: bytes, most_rows: int) -> Observe | list[Raw]:
+    """Read an observe body: one observation, or the texts of several, so that one that cannot be read harms no other."""
+    request = _read(_observe_body, body)
+    if request.observations is UNSET:
+        return _checked(request)
+    if request != _ObserveBody(observations=request.observations):
+        raise InvalidRequest("'observations' is a list by itself: give each observation's fields inside its own object")
+    if len(request.observations) > most_rows:
+        raise TooLarge(
+            f"'observations' has {len(request.observations)} items; at most {most_rows} fit one request "
+            "([server] max_rows)"
+        )
+    return request.observations
+
+
+def observation(text: bytes | Raw) -> Observe:
+    """Read one observation, and check that it says one thing of one decision."""
+    return _checked(_decode(_observe, text))
+
+
+def _checked(request: Observe) -> Observe:
+    if (request.label is UNSET) == (request.reward is None):
+        raise InvalidRequest("give exactly one of 'label' (what was right) and 'reward' (0 to 1)")
+    if (request.prediction_id is None) == (request.input is UNSET):
+        raise InvalidRequest("give exactly one of 'prediction_id' and 'input' (with its 'context', if it had one)")
+    if request.reward is not None and not 0.0 <= request.reward <= 1.0:
+        raise InvalidRequest(f"'reward' is {request.reward}; it must be from 0 (bad) to 1 (good)")
+    _check_context(request.context)
+    return request
+
+
+def header_context(value: bytes | None) -> str | None:
+    """The `Skysail-Context` header: a percent-encoded context."""
+    if value is None:
+        return None
+    try:
+        context = unquote_to_bytes(value).decode()
+    except UnicodeDecodeError:
+        raise InvalidRequest(f"Skysail-Context is {value!r}; it must be percent-encoded UTF-8") from None
+    _check_context(context)
+    return context
+
+
+def header_limit(value: bytes | None) -> float | None:
+    """The `Skysail-Deadline-Ms` header: a number of milliseconds."""
+    if value is None:
+        return None
+    try:
+        limit = float(value)
+    except ValueError:
+        raise InvalidRequest(f"Skysail-Deadline-Ms is {value!r}; it must be a number of milliseconds") from None
+    _check_limit("Skysail-Deadline-Ms", limit)
+    return limit
+
+
+def _check_context(context: str | None) -> None:
+    """A context is a key of 1 to 256 bytes."""
+    if context is not None and not 1 <= len(context.encode()) <= _MOST_CONTEXT:
+        raise InvalidRequest(
+            f"'context' has {len(context.encode())} bytes; it must have 1 to {_MOST_CONTEXT} (use an id or a hash)"
+        )
+
+
+def _check_limit(name: str, limit: float | None) -> None:
+    """A time limit is a positive number of milliseconds."""
+    if limit is not None and not (limit > 0 and isfinite(limit)):
+        raise InvalidRequest(f"{name} is {limit}; it must be more than 0 milliseconds")
+
+
+def _read(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
+    return _decode(decoder, _check(body))
+
+
+def _decode(decoder: msgspec.json.Decoder[_T], text: bytes | Raw) -> _T:
+    try:
+        return decoder.decode(text)
+    except msgspec.ValidationError as error:
+        known: Any = decoder.type
+        raise InvalidRequest(f"{error}; known fields: {', '.join(known.__struct_fields__)}") from None
+    except msgspec.DecodeError as error:
+        raise InvalidJSON(f"the body is not JSON: {error}") from None
+    except RecursionError:
+        raise InvalidJSON(f"the body is nested deeper than {_MOST_DEPTH} levels") from None
+
+
+def _check(body: bytes) -> bytes:
+    """Refuse what the decoder would pass over in the parts it only skips: broken UTF-8, and nesting bombs."""
+    if not body.isascii():
+        try:
+            str(body, "utf-8")
+        except UnicodeDecodeError as error:
+            raise InvalidJSON(f"the body is not UTF-8: {error.reason} at byte {error.start}") from None
+    if body.count(b"[") + body.count(b"{") > _MOST_DEPTH and _depth(body) > _MOST_DEPTH:
+        raise InvalidJSON(f"the body is nested deeper than {_MOST_DEPTH} levels")
+    return body
+
+
+def _depth(body: bytes) -> int:
+    depth = deepest = 0
+    for match in _TOKENS.finditer(body):
+        token = match[0]
+        if token in b"[{":
+            depth += 1
+            if depth > deepest:
+                deepest = depth
+                if deepest > _MOST_DEPTH:
+                    break
+        elif token in b"]}":
+            depth -= 1
+    return deepest

@@ -1,0 +1,309 @@
+"""The routes that clients use: predict, observe, what an application takes, and health."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+from urllib.parse import unquote
+
+import msgspec
+from msgspec import UNSET, Raw
+
+from skysail.applications import Application
+from skysail.engine import Engine, Feedback, Prediction, Verdict
+from skysail.errors import (
+    MethodNotAllowed,
+    NotFound,
+    RequestError,
+    SkysailError,
+    Unauthorized,
+    UnknownApp,
+    UnsupportedMediaType,
+    nearest,
+)
+from skysail.http.answers import encode_prediction, encode_predictions
+from skysail.http.bodies import Observe, decode_observe, decode_predict, header_context, header_limit, observation
+from skysail.http.request import Refusal, Request
+from skysail.http.status import error_body, headers_of, status_of
+from skysail.pending import Pending
+from skysail.types import Failure
+
+__all__ = ["DataPlane", "Health"]
+
+_JSON_TYPES = frozenset({b"", b"application/json", b"*/*", b"application/x-www-form-urlencoded"})
+_BINARY = b"application/octet-stream"
+
+
+class Health(Protocol):
+    """What the data plane asks about the frontend it belongs to."""
+
+    def ready(self) -> dict[str, str]:
+        """The applications that cannot be answered by a model now, each with why; empty when all is well."""
+        ...
+
+    def describe(self, app: Application) -> dict[str, object]:
+        """What `GET /apps/{app}` says."""
+        ...
+
+
+class _Route(NamedTuple):
+    """What the path of a request asks for."""
+
+    act: Callable[[Request, Application | None], None]
+    app: Application | None
+
+
+class DataPlane:
+    """Decodes requests into queries and observations, and encodes what becomes of them.
+
+    A handler of `skysail.http.server`: `admit` decides by path and headers alone, before a body is read; `handle` has
+    the whole request.
+    """
+
+    def __init__(self, engine: Engine, health: Health, *, max_rows: int, token: str | None) -> None:
+        self._engine = engine
+        self._health = health
+        self._max_rows = max_rows
+        self._token = None if token is None else b"Bearer " + token.encode()
+
+    # -- a handler's two methods --------------------------------------------------------------------------------------
+
+    def admit(self, request: Request) -> Refusal | None:
+        """Refuse by path, method, token and content type."""
+        try:
+            request.route = self._route(request)
+        except MethodNotAllowed as error:
+            return Refusal(error, ((b"Allow", b"GET" if request.method != b"GET" else b"POST"),))
+        except RequestError as error:
+            return Refusal(error)
+        return None
+
+    def handle(self, request: Request) -> None:
+        """Serve a complete request."""
+        route: _Route = request.route
+        route.act(request, route.app)
+
+    def _route(self, request: Request) -> _Route:
+        """The route of a path, `/apps/{app}/predict` first."""
+        parts = request.path.split(b"/")
+        if len(parts) == 4 and parts[1] == b"apps" and parts[3] in (b"predict", b"observe"):
+            self._authorize(request)
+            _method(request, b"POST")
+            act = self._predict if parts[3] == b"predict" else self._observe
+            if parts[3] == b"predict":
+                _media(request, binary=True)
+            else:
+                _media(request, binary=False)
+            return _Route(act, self._app(parts[2]))
+        if len(parts) == 3 and parts[1] == b"apps":
+            self._authorize(request)
+            _method(request, b"GET")
+            return _Route(self._describe, self._app(parts[2]))
+        if request.path == b"/v2/health/live":
+            _method(request, b"GET")
+            return _Route(self._live, None)
+        if request.path == b"/v2/health/ready":
+            _method(request, b"GET")
+            return _Route(self._ready, None)
+        raise NotFound(
+            f"no route {request.path.decode('latin-1')!r}; there are POST /apps/APP/predict, POST /apps/APP/observe, "
+            "GET /apps/APP, GET /v2/health/live and GET /v2/health/ready"
+        )
+
+    def _authorize(self, request: Request) -> None:
+        if self._token is None:
+            return
+        given = request.header(b"authorization") or b""
+        if not hmac.compare_digest(given, self._token):
+            raise Unauthorized("this server wants its token: send the header 'Authorization: Bearer TOKEN'")
+
+    def _app(self, name: bytes) -> Application:
+        text = unquote(name.decode("latin-1"))
+        try:
+            return self._engine.apps[text]
+        except KeyError:
+            raise UnknownApp(f"no application is called {text!r} ({nearest(text, self._engine.apps)})") from None
+
+    # -- predict ------------------------------------------------------------------------------------------------------
+
+    def _predict(self, request: Request, app: Application | None) -> None:
+        if app is None:
+            raise NotFound("no application is named")
+        if (request.header(b"content-type") or b"").partition(b";")[0].strip().lower() == _BINARY:
+            self._predict_one(
+                request,
+                app,
+                request.body,
+                context=header_context(request.header(b"skysail-context")),
+                limit=header_limit(request.header(b"skysail-deadline-ms")),
+                binary=True,
+            )
+            return
+        body = decode_predict(request.body, self._max_rows)
+        if body.inputs is UNSET:
+            self._predict_one(request, app, bytes(body.input), context=body.context, limit=body.deadline_ms)  # type: ignore[arg-type]
+        else:
+            self._predict_many(request, app, body.inputs, body.context, body.deadline_ms)
+
+    def _predict_one(
+        self,
+        request: Request,
+        app: Application,
+        row: bytes,
+        *,
+        context: str | None,
+        limit: float | None,
+        binary: bool = False,
+    ) -> None:
+        def done(prediction: Prediction) -> None:
+            failure = prediction.failure
+            if failure is None:
+                request.reply(200, encode_prediction(prediction))
+            else:
+                _reply_failure(request, failure)
+
+        pending = self._engine.predict(
+            app, row, done, binary=binary, context=context, limit=None if limit is None else limit / 1e3
+        )
+        if pending is not None:
+            request.on_gone = pending.cancel
+
+    def _predict_many(
+        self, request: Request, app: Application, rows: list[Raw], context: str | None, limit: float | None
+    ) -> None:
+        predictions: list[Prediction | None] = [None] * len(rows)
+        waiting = len(rows)
+        if not rows:
+            request.reply(200, b'{"predictions":[]}')
+            return
+
+        def collect(index: int) -> Callable[[Prediction], None]:
+            def done(prediction: Prediction) -> None:
+                nonlocal waiting
+                predictions[index] = prediction
+                waiting -= 1
+                if waiting == 0:
+                    request.reply(200, encode_predictions([p for p in predictions if p is not None]))
+
+            return done
+
+        seconds = None if limit is None else limit / 1e3
+        pending: list[Pending] = []
+        for index, row in enumerate(rows):
+            one = self._engine.predict(app, bytes(row), collect(index), context=context, limit=seconds)
+            if one is not None:
+                pending.append(one)
+
+        def gone() -> None:
+            for one in pending:
+                one.cancel()
+
+        if pending:
+            request.on_gone = gone
+
+    # -- observe ------------------------------------------------------------------------------------------------------
+
+    def _observe(self, request: Request, app: Application | None) -> None:
+        if app is None:
+            raise NotFound("no application is named")
+        body = decode_observe(request.body, self._max_rows)
+        if isinstance(body, Observe):
+            self._observe_one(request, app, body)
+        else:
+            self._observe_many(request, app, body)
+
+    def _observe_one(self, request: Request, app: Application, body: Observe) -> None:
+        def done(verdict: Verdict) -> None:
+            if isinstance(verdict, SkysailError):
+                request.fail(verdict)
+            else:
+                request.reply(200, b'{"accepted":%d,"duplicates":%d,"rejected":[]}' % (verdict, not verdict))
+
+        self._engine.observe(app, _feedback(body), done)
+
+    def _observe_many(self, request: Request, app: Application, items: list[Raw]) -> None:
+        verdicts: list[Verdict | None] = [None] * len(items)
+        waiting = len(items)
+        if not items:
+            request.reply(200, _tally([]))
+            return
+
+        def collect(index: int) -> Callable[[Verdict], None]:
+            def done(verdict: Verdict) -> None:
+                nonlocal waiting
+                verdicts[index] = verdict
+                waiting -= 1
+                if waiting == 0:
+                    request.reply(200, _tally([v for v in verdicts if v is not None]))
+
+            return done
+
+        for index, item in enumerate(items):
+            done = collect(index)
+            try:
+                feedback = _feedback(observation(item))
+            except RequestError as error:
+                done(error)
+                continue
+            self._engine.observe(app, feedback, done)
+
+    # -- the rest -----------------------------------------------------------------------------------------------------
+
+    def _describe(self, request: Request, app: Application | None) -> None:
+        if app is not None:
+            request.reply(200, msgspec.json.encode(self._health.describe(app)))
+
+    def _live(self, request: Request, app: Application | None) -> None:
+        request.reply(200, b'{"live":true}')
+
+    def _ready(self, request: Request, app: Application | None) -> None:
+        troubles = self._health.ready()
+        body: dict[str, object] = {"live": True, "ready": not troubles}
+        if troubles:
+            body["apps"] = troubles
+        request.reply(503 if troubles else 200, msgspec.json.encode(body))
+
+
+def _method(request: Request, method: bytes) -> None:
+    if request.method != method:
+        raise MethodNotAllowed(
+            f"{request.path.decode('latin-1')} takes {method.decode()}, not {request.method.decode('latin-1')}"
+        )
+
+
+def _media(request: Request, *, binary: bool) -> None:
+    kind = (request.header(b"content-type") or b"").partition(b";")[0].strip().lower()
+    if kind in _JSON_TYPES or (binary and kind == _BINARY):
+        return
+    known = "application/json or application/octet-stream" if binary else "application/json"
+    raise UnsupportedMediaType(f"Content-Type is {kind.decode('latin-1')!r}; send {known}")
+
+
+def _reply_failure(request: Request, failure: Failure) -> None:
+    request.reply(status_of(failure.code), error_body(failure.code, failure.message), headers=headers_of(failure.code))
+
+
+def _feedback(body: Observe) -> Feedback:
+    return Feedback(
+        id=body.prediction_id,
+        row=None if body.input is UNSET else bytes(body.input),
+        context=body.context,
+        label=None if body.label is UNSET else bytes(body.label),
+        reward=body.reward,
+    )
+
+
+def _tally(verdicts: list[Verdict]) -> bytes:
+    rejected = [
+        {"index": i, "code": v.code, "message": v.message}
+        for i, v in enumerate(verdicts)
+        if isinstance(v, SkysailError)
+    ]
+    return msgspec.json.encode(
+        {
+            "accepted": sum(v is True for v in verdicts),
+            "duplicates": sum(v is False for v in verdicts),
+            "rejected": rejected,
+        }
+    )
