@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from skysail.types import ModelRef, Output, State, same_json
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 5) | st.floats(-3, 3).map(lambda x: round(x)) | st.text(max_size=2),
+    st.none() | st.booleans() | st.integers(-5, 5) | st.floats(-3, 3).map(round) | st.text(max_size=2),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=3),
     max_leaves=6,
 )

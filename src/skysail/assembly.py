@@ -7,7 +7,8 @@ control plane asks of a running frontend (statistics, weights, why) is answered 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict
+from collections.abc import Awaitable
+from dataclasses import asdict, replace
 from random import Random
 from typing import Any, Protocol
 
@@ -16,7 +17,7 @@ from skysail.batching.batcher import Batcher
 from skysail.cache.cache import Cache
 from skysail.cache.cached import Cached
 from skysail.clock import Clock
-from skysail.config.schema import AppConfig, Config, Topology, VersionSpec
+from skysail.config.schema import AppConfig, Config, ModelConfig, ReplicaSpec, Topology, VersionSpec
 from skysail.deadlines import Deadlines
 from skysail.engine import Engine
 from skysail.errors import UnknownApp, UnknownPrediction, nearest
@@ -137,34 +138,43 @@ class Frontend:
         self._apps = dict(topology.apps)
         self._current = dict(topology.current)
         wanted = {ModelRef(spec.config.name, spec.version): spec for spec in topology.versions}
-        gone = [ref for ref, spec in self._specs.items() if wanted.get(ref) != spec]
-        leaving = [(self._versions.pop(ref), self._serving.pop(ref)) for ref in gone]
+        gone = [ref for ref, spec in self._specs.items() if ref not in wanted or not _alike(spec, wanted[ref])]
+        leaving: list[Awaitable[None]] = [self._retire(self._versions.pop(ref), self._serving.pop(ref)) for ref in gone]
         self._specs = wanted
         for ref, spec in wanted.items():
             if ref not in self._versions:
                 self._add(ref, spec)
+            leaving += self._resize(self._versions[ref], spec)
         self._rebuild()
-        await asyncio.gather(*[self._retire(version, task) for version, task in leaving])
+        await asyncio.gather(*leaving)
 
     def _add(self, ref: ModelRef, spec: VersionSpec) -> None:
         loop = asyncio.get_running_loop()
         batcher = Batcher(self._clock, loop.call_soon, self._slo(ref.name))
         version = Version(ref, batcher, Cached(batcher, self._cache), self._changed, cache=spec.config.cache)
-        for replica in spec.replicas:
-            version.add(
-                Replica(
-                    replica.name,
-                    replica.socket,
-                    batcher,
-                    most=spec.config.batch.max,
-                    timeout=spec.config.timeout,
-                    clock=self._clock,
-                    on_hello=version.greeted,
-                    on_lost=version.lost,
-                )
-            )
         self._versions[ref] = version
         self._serving[ref] = self._tasks.create_task(version.run())
+
+    def _resize(self, version: Version, spec: VersionSpec) -> list[Awaitable[None]]:
+        """Connect to the replicas that are new; the partings from those that are no longer wanted."""
+        have = {replica.name for replica in version.replicas}
+        for replica in spec.replicas:
+            if replica.name not in have:
+                version.add(self._replica(version, spec.config, replica))
+        wanted = {replica.name for replica in spec.replicas}
+        return [version.remove(replica) for replica in version.replicas if replica.name not in wanted]
+
+    def _replica(self, version: Version, config: ModelConfig, spec: ReplicaSpec) -> Replica:
+        return Replica(
+            spec.name,
+            spec.socket,
+            version.batcher,
+            most=config.batch.max,
+            timeout=config.timeout,
+            clock=self._clock,
+            on_hello=version.greeted,
+            on_lost=version.lost,
+        )
 
     async def _retire(self, version: Version, task: asyncio.Task[None]) -> None:
         """Let a version finish what it has, for as long as a drain may take, then part from its workers."""
@@ -326,3 +336,9 @@ class Frontend:
                 f"no decision {id!r} is kept; ids come with each answer, and are kept as [server] ledger says"
             )
         return why(decision, self.ledger.observation(id))
+
+
+def _alike(one: VersionSpec, other: VersionSpec) -> bool:
+    """Whether two specs are of the same version run in the same way, but for its number of replicas."""
+    a, b = (replace(spec, replicas=(), config=replace(spec.config, replicas=1)) for spec in (one, other))
+    return a == b

@@ -325,6 +325,9 @@ class Wire:
     def resume_reading(self) -> None:
         self.reading = True
 
+    def get_extra_info(self, name: str) -> None:
+        """There is no socket here."""
+
     def is_closing(self) -> bool:
         return bool(self.closed)
 

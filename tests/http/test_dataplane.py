@@ -62,10 +62,10 @@ class Echo:
 
     def hurry(self, call: Call, deadline: float) -> None: ...
 
-    async def reach(self, state: Callable[[], bool]) -> None:
-        """Wait until the calls so far have come to a state."""
+    async def reach(self, calls: list[Call], count: int) -> None:
+        """Wait until there are so many of these calls."""
         async with asyncio.timeout(10):
-            while not state():
+            while len(calls) < count:
                 self.changed.clear()
                 await self.changed.wait()
 
@@ -294,8 +294,8 @@ def test_a_client_that_leaves_takes_its_work_along() -> None:
             writer.write(
                 b"POST /apps/digits/predict HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % len(data) + data
             )
-            await site.model.reach(lambda: len(site.model.calls) == asked)
+            await site.model.reach(site.model.calls, asked)
             writer.close()
-            await site.model.reach(lambda: len(site.model.forgotten) == asked)
+            await site.model.reach(site.model.forgotten, asked)
 
     visit(scenario, slo=60.0)

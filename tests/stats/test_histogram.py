@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from random import Random
 
 import pytest
@@ -51,5 +52,5 @@ def test_recent_forgets_what_was_two_turns_ago() -> None:
 def test_bounds_are_even_in_the_logarithm() -> None:
     """Each bound is the same factor above the one before."""
     bounds = log_bounds(1e-3, 1.0, 5)
-    assert all(b / a == pytest.approx(10 ** (1 / 5)) for a, b in zip(bounds, bounds[1:], strict=False))
+    assert all(b / a == pytest.approx(10 ** (1 / 5)) for a, b in itertools.pairwise(bounds))
     assert bounds[-1] >= 1.0

@@ -214,6 +214,13 @@ class Batcher:
             self._quiet.clear()
             await self._quiet.wait()
 
+    async def remove(self, station: Station) -> None:
+        """Give a replica no more work, and return once it has none."""
+        self.stations.remove(station)
+        while station.inflight:
+            self._quiet.clear()
+            await self._quiet.wait()
+
     @property
     def idle(self) -> bool:
         """Whether nothing waits and nothing is in flight."""

@@ -69,7 +69,7 @@ def decode_predict(body: bytes, most_rows: int) -> Predict:
 
 
 def decode_observe(body: bytes, most_rows: int) -> Observe | list[Raw]:
-    """Read an observe body: one observation, or the texts of several, so that one that cannot be read harms no other."""
+    """Read an observe body: one observation, or the texts of several, so that a bad one harms no other."""
     request = _read(_observe_body, body)
     if request.observations is UNSET:
         return _checked(request)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections import deque
 from itertools import islice
 from typing import cast
@@ -28,6 +29,9 @@ from skysail.http.request import Request, internal_error
 from skysail.http.response import CONTINUE, encode_response
 
 __all__ = ["Connection"]
+
+_REPLY_TO_PROBE = 0.02
+"""Seconds until a client that is gone has answered with a reset; that of a distant one is found by the sweep."""
 
 _logger = logging.getLogger(__name__)
 
@@ -86,6 +90,7 @@ class Connection(asyncio.Protocol):
             self._closing, self._since = True, self._hub.tick
         elif not (self._line[0].old or self._line[0].status):
             self._transport.write(CONTINUE)
+            self._hub.loop.call_later(_REPLY_TO_PROBE, self._look_for_reset)
         return bool(self._line)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -117,6 +122,8 @@ class Connection(asyncio.Protocol):
 
     def sweep(self) -> None:
         """Look at the limits of time; called once a period."""
+        if self._eof:
+            self._look_for_reset()
         hub, limits, reader = self._hub, self._limits, self._reader
         if self._closing or self._stalled:
             taken = self._closing and not self._transport.get_write_buffer_size()
@@ -170,6 +177,16 @@ class Connection(asyncio.Protocol):
         errors[code] = errors.get(code, 0) + 1
 
     # ---- inside
+
+    def _look_for_reset(self) -> None:
+        """Nobody reads from the socket after the end of its stream, so a reset shows only where it is looked for."""
+        sock = self._transport.get_extra_info("socket")
+        if (
+            sock is not None
+            and not self._transport.is_closing()
+            and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        ):
+            self._transport.abort()
 
     def _is_slow(self) -> bool:
         reader, limits = self._reader, self._limits

@@ -36,7 +36,7 @@ class _Probe(Call):
 class Version:
     """Answers calls for one model version, while at least one of its replicas is ready.
 
-    `run` owns the connections of `replicas`, which are added before it starts. With `cache` off nothing is stored and
+    `run` owns the connections of `replicas`, which may come and go. With `cache` off nothing is stored and
     no evaluation shared. `on_change` is called whenever `ready` or what the workers say of themselves changes.
     """
 
@@ -53,19 +53,30 @@ class Version:
         self.ready = False
         self.hello: Hello | None = None
         self._on_change = on_change
+        self._tasks: asyncio.TaskGroup | None = None
+        self._running: dict[str, asyncio.Task[None]] = {}
 
     def add(self, replica: Replica) -> None:
-        """Give the queue one more replica to load, before `run` starts."""
+        """Give the queue one more replica to load."""
         self.replicas.append(replica)
         self.batcher.stations.append(replica.station)
+        self._start(replica)
+
+    async def remove(self, replica: Replica) -> None:
+        """Part from a replica, once it has finished what it has in hand."""
+        self.replicas.remove(replica)
+        await self.batcher.remove(replica.station)
+        self._running.pop(replica.name).cancel()
+        self._changed()
 
     async def run(self) -> None:
         """Keep the connections to the workers until cancelled; then tell whoever still waits."""
         try:
-            async with asyncio.TaskGroup() as group:
+            async with asyncio.TaskGroup() as self._tasks:
                 for replica in self.replicas:
-                    group.create_task(replica.run())
+                    self._start(replica)
         finally:
+            self._tasks = None
             self.ready = False
             self.batcher.close()
 
@@ -96,6 +107,10 @@ class Version:
             done(outcome if fault else None)  # type: ignore[arg-type]
 
         self.direct.ask(_Probe(row, binary, now, judge))
+
+    def _start(self, replica: Replica) -> None:
+        if self._tasks is not None:
+            self._running[replica.name] = self._tasks.create_task(replica.run())
 
     def _changed(self) -> None:
         self.ready = any(replica.station.ready for replica in self.replicas)
