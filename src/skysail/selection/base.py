@@ -1,18 +1,21 @@
 """Policies: which models to ask, how to make one answer of theirs, and what feedback teaches.
 
-A policy is immutable and holds parameters alone. What it learns is a `State`, plain data apart from it; a state changes by
-additions only, so that feedback may come in any order, late, and from several places at once.
+A policy is immutable and holds parameters alone. What it learns is a `State`, plain data apart from it; a state
+changes by additions only, so that feedback may come in any order, late, and from several places at once.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from bisect import bisect
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from random import Random
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from skysail.selection.losses import ZeroOne
+from skysail.selection.params import number
 from skysail.types import Answer, Decision, Distribution, Output, Query, Selection, State
 
 __all__ = ["Loss", "Losses", "Outputs", "Policy"]
@@ -29,31 +32,53 @@ nothing about it)."""
 class Loss(Protocol):
     """How wrong an output is, and how outputs are combined so as to be wrong least."""
 
-    name: str
+    name: ClassVar[str]
+    """The name in the config file."""
+
+    def check_label(self, label: Any) -> None:
+        """Raise `InvalidInput` for a label that no output can be judged by."""
+        ...
 
     def loss(self, output: Any, label: Any) -> float:
-        """0 for right, 1 for as wrong as can be."""
+        """0 for right, 1 for as wrong as can be; `ValueError` for an output that cannot be judged."""
         ...
 
     def agree(self, a: Any, b: Any) -> bool:
         """Whether two outputs say the same."""
         ...
 
-    def combine(self, weighted: list[tuple[float, Output]]) -> Output:
-        """One output out of several, each with its weight; there is at least one."""
+    def combine(self, weighted: Sequence[tuple[float, Output]]) -> Output:
+        """One output out of several, each with its weight; there is at least one.
+
+        Outputs that cannot be combined are a `ValueError`.
+        """
         ...
+
+
+class _Plan:
+    """What a policy derived from one version of a state: kept as its memo, made once."""
+
+    __slots__ = ("cumulative", "policy", "selection", "trust", "weight")
+
+    def __init__(self, policy: Policy, trust: Distribution) -> None:
+        self.policy = policy
+        self.trust = trust
+        self.weight = dict(zip(trust.models, trust.weights, strict=True))
+        self.cumulative = list(accumulate(trust.weights)) if policy.asks_one else []
+        self.selection = Selection(trust, trust.models, (1.0,) * len(trust.models))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Policy(ABC):
     """The interface of every policy, and what all of them share.
 
-    A subclass is a frozen dataclass whose fields are its parameters, and defines `weigh` (how much to trust each model) and,
-    where it learns more than each model's average loss, `learn`. By default all models are asked and their outputs combined
-    by weight; a policy that serves one model's answer sets `asks_one`, and a model is then drawn by weight.
+    A subclass is a frozen dataclass whose fields are its parameters, and defines `weigh` (how much to trust each
+    model) and, where it learns more than each model's average loss, `learn`. By default all models are asked and
+    their outputs combined by weight; a policy that serves one model's answer sets `asks_one`, and a model is then
+    drawn by weight.
 
-    Each model's row in the state begins with two columns that the base keeps for every policy, **judged** (how often the
-    model was judged) and **loss** (the sum of its losses); the policy's own columns, `columns` of them, follow.
+    Each model's row in the state begins with two columns that the base keeps for every policy, **judged** (how often
+    the model was judged) and **loss** (the sum of its losses); the policy's own columns, `columns` of them, follow.
     """
 
     name: ClassVar[str]
@@ -68,11 +93,35 @@ class Policy(ABC):
     shared: ClassVar[int] = 0
     """How many numbers of its own the policy keeps for all models together."""
 
+    exempt: ClassVar[Mapping[str, str]] = {}
+    """Laws of `skysail.testing.policies` that do not apply to this policy, each with the reason."""
+
     forget: float = 1.0
     """ρ: what is left of everything learned in a context after one more feedback there."""
 
     loss: Loss = field(default_factory=ZeroOne, repr=False)
     """The application's loss; set by the application, not a parameter of the policy."""
+
+    def __post_init__(self) -> None:
+        """Check the parameters; a subclass that has its own calls this too."""
+        self.check("forget", self.forget, above=0.0, most=1.0)
+
+    def check(
+        self,
+        key: str,
+        value: Any,
+        *,
+        above: float | None = None,
+        least: float | None = None,
+        most: float | None = None,
+    ) -> None:
+        """Refuse a numeric parameter that is out of its range (`above` is exclusive) with a `ConfigError`."""
+        number(f"policy '{self.name}'", key, value, above=above, least=least, most=most)
+
+    @classmethod
+    def fields_of(cls, params: Mapping[str, Any], models: tuple[str, ...]) -> Mapping[str, Any]:
+        """The fields that the parameters in a config file stand for; overridden where parameters name models."""
+        return params
 
     def initial(self, models: tuple[str, ...]) -> State:
         """The state before any feedback."""
@@ -84,30 +133,62 @@ class Policy(ABC):
 
     def distribution(self, state: State) -> Distribution:
         """What `weigh` says, computed once for each state."""
-        memo = state.memo
-        if memo is None:
-            memo = state.memo = self.weigh(state)
-        return memo  # type: ignore[no-any-return]
+        return self._plan(state).trust
 
     def select(self, state: State, query: Query, rng: Random) -> Selection:
         """The models to ask about a query, with their propensities. Pure but for the numbers it draws from `rng`."""
-        trust = self.distribution(state)
+        plan = self._plan(state)
         if not self.asks_one:
-            return Selection(trust, trust.models, (1.0,) * len(trust.models))
-        drawn = rng.choices(range(len(trust.models)), trust.weights)[0]
+            return plan.selection
+        trust, cumulative = plan.trust, plan.cumulative
+        drawn = bisect(cumulative, rng.random() * cumulative[-1], 0, len(cumulative) - 1)
         return Selection(trust, (trust.models[drawn],), (trust.weights[drawn],))
 
     def combine(self, state: State, query: Query, outputs: Outputs) -> Answer | None:
         """One answer out of those outputs that came; `None` when none did. Pure.
 
-        The confidence of an ensemble's answer is the weight of the models that agree with it over the weight of all that
-        were asked, so a missing model lowers it. With one model asked it is the model's estimated accuracy.
+        The confidence of an ensemble's answer is the weight of the models that agree with it over the weight of all
+        that were asked, so a missing model lowers it. With one model asked it is the model's estimated accuracy. The
+        agreement is the share of the models asked that agree, whatever their weight.
         """
-        raise NotImplementedError
+        answered = {model: output for model, output in outputs.items() if output is not None}
+        if not answered:
+            return None
+        if self.asks_one:
+            model, output = next(iter(answered.items()))
+            agreement = len(self._agreeing(answered, output)) / len(outputs)
+            return Answer(output, self.accuracy(state, model), agreement, (model,))
+        weight = self._plan(state).weight
+        try:
+            output = self.merge([(weight.get(m, 0.0), o) for m, o in answered.items()], query)
+        except ValueError:
+            answered = self._mergeable(answered, weight, query)
+            if not answered:
+                return None
+            output = self.merge([(weight.get(m, 0.0), o) for m, o in answered.items()], query)
+        agreeing = self._agreeing(answered, output)
+        total = sum([weight.get(m, 0.0) for m in outputs])
+        share = sum([weight.get(m, 0.0) for m in agreeing]) / total if total > 0.0 else 0.0
+        return Answer(output, min(1.0, share), len(agreeing) / len(outputs), tuple(answered))
+
+    def merge(self, weighted: Sequence[tuple[float, Output]], query: Query) -> Output:
+        """The output that an ensemble answers with; the loss knows how to be wrong least, unless overridden."""
+        return self.loss.combine(weighted)
 
     def update(self, decision: Decision, losses: Losses) -> State:
-        """What one feedback teaches, as a delta of count 1. Pure: of the decision and the losses, not of today's state."""
-        raise NotImplementedError
+        """What one feedback teaches, as a delta of count 1. Pure: of the decision and the losses, not of today's state.
+
+        Every model that was a candidate gets a row, so that a state never knows only some of them.
+        """
+        own, shared = self.learn(decision, losses)
+        nothing = (0.0,) * self.columns
+        sums = dict.fromkeys(decision.distribution.models, (0.0, 0.0, *nothing))
+        for model, columns in own.items():
+            sums[model] = (0.0, 0.0, *columns)
+        for model, loss in losses.items():
+            if loss is not None:
+                sums[model] = (1.0, loss, *own.get(model, nothing))
+        return State(1.0, sums, shared or (0.0,) * self.shared)
 
     def learn(self, decision: Decision, losses: Losses) -> tuple[Mapping[str, tuple[float, ...]], tuple[float, ...]]:
         """The policy's own part of a delta: columns for each model, and the shared ones. Nothing, unless overridden."""
@@ -115,4 +196,41 @@ class Policy(ABC):
 
     def add_model(self, state: State, model: str) -> State:
         """The state with a model that was not in it, entering at the average of those that are."""
-        raise NotImplementedError
+        rows = list(state.sums.values())
+        mean = tuple([sum(column) / len(rows) for column in zip(*rows, strict=True)]) or (0.0,) * (2 + self.columns)
+        return State(state.count, {**state.sums, model: mean}, state.shared)
+
+    def accuracy(self, state: State, model: str) -> float | None:
+        """A model's estimated accuracy, 1 − loss/judged; `None` before any feedback on it."""
+        judged, loss = state.sums[model][:2] if model in state.sums else (0.0, 0.0)
+        return min(1.0, max(0.0, 1.0 - loss / judged)) if judged > 0.0 else None
+
+    def _plan(self, state: State) -> _Plan:
+        plan = state.memo
+        if plan is None or plan.policy is not self:
+            plan = state.memo = _Plan(self, self.weigh(state))
+        return plan  # type: ignore[no-any-return]
+
+    def _agreeing(self, answered: Mapping[str, Output], answer: Output) -> list[str]:
+        """The models whose output says what the answer does, as far as can be told."""
+        agreeing = []
+        for model, output in answered.items():
+            try:
+                if output.raw == answer.raw or self.loss.agree(output.value, answer.value):
+                    agreeing.append(model)
+            except ValueError:  # one model is asked and serves as it is; what it says may be nothing the loss knows
+                continue
+        return agreeing
+
+    def _mergeable(
+        self, answered: Mapping[str, Output], weight: Mapping[str, float], query: Query
+    ) -> dict[str, Output]:
+        """The outputs that can be merged with each other, the most trusted first; any other counts as no answer."""
+        kept: list[str] = []
+        for model in sorted(answered, key=lambda m: -weight.get(m, 0.0)):
+            try:
+                self.merge([(weight.get(m, 0.0), answered[m]) for m in (*kept, model)], query)
+            except ValueError:
+                continue
+            kept.append(model)
+        return {model: output for model, output in answered.items() if model in kept}
