@@ -1,0 +1,1 @@
+"""Readers of the running system: what it counts, as people and Prometheus read it."""

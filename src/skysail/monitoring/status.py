@@ -1,0 +1,115 @@
+"""The `/status` document: what is configured, what runs, and what was counted, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from skysail.supervisor.spec import ChildStatus
+
+__all__ = ["status"]
+
+
+def status(
+    *,
+    apps: Mapping[str, Mapping[str, Any]],
+    models: Mapping[str, Mapping[str, Any]],
+    children: Sequence[ChildStatus],
+    failures: Mapping[str, str],
+    counted: Mapping[str, Any],
+    frontends: int,
+) -> dict[str, Any]:
+    """Everything an operator may ask, as JSON values.
+
+    `apps` and `models` are as the routes of those names show them, `failures` say why a replica or version failed last,
+    `counted` is the merged snapshot of `frontends` frontends: without one, what is counted is missing, not zero.
+    """
+    processes = {child.name: child for child in children}
+    ready: Mapping[str, Any] = counted.get("ready", {})
+    why = {name: ready.get(name) if name in ready else "no frontend is connected" for name in apps}
+    return {
+        "ready": frontends > 0 and not any(why.values()),
+        "frontends": frontends,
+        "apps": {name: _app(app, why[name], counted.get("apps", {}).get(name, {})) for name, app in apps.items()},
+        "models": {name: _model(name, model, processes, failures, counted) for name, model in models.items()},
+        "processes": {child.name: _process(child) for child in children},
+        "cache": counted.get("cache"),
+        "ledger": counted.get("ledger"),
+        "http": counted.get("http"),
+        "memory_bytes": counted.get("memory_bytes"),
+    }
+
+
+def _app(app: Mapping[str, Any], why: str | None, counted: Mapping[str, Any]) -> dict[str, Any]:
+    effective = counted.get("effective", {})
+    judged = effective.get("judged", 0)
+    latency = counted.get("latency", {})
+    return {
+        "models": app["models"],
+        "policy": app["policy"],
+        "slo_ms": app["slo_ms"],
+        "ready": why is None,
+        "why_not": why,
+        "weights": counted.get("weights"),
+        "answers": counted.get("answers"),
+        "defaults": counted.get("defaults"),
+        "errors": counted.get("errors"),
+        "judged": judged,
+        "effective_accuracy": effective["right"] / judged if judged else None,
+        "latency_ms": {"p50": latency.get("p50_ms"), "p99": latency.get("p99_ms")},
+        "observations": counted.get("observations"),
+        "duplicates": counted.get("duplicates"),
+        "policy_failures": counted.get("policy_failures"),
+        "policy_traceback": counted.get("policy_traceback"),
+    }
+
+
+def _model(
+    name: str,
+    model: Mapping[str, Any],
+    processes: Mapping[str, ChildStatus],
+    failures: Mapping[str, str],
+    counted: Mapping[str, Any],
+) -> dict[str, Any]:
+    ref = f"{name}@{model['current']}"
+    seen: Mapping[str, Any] = counted.get("models", {}).get(ref, {})
+    replicas = [f"{ref}/{index}" for index in range(model["replicas"])]
+    failure = next((failures[it] for it in (*replicas, ref) if it in failures), None)
+    return {
+        "version": model["current"],
+        "versions": [version["version"] for version in model["versions"]],
+        "input": seen.get("input"),
+        "replicas": {it: _replica(processes.get(it), seen.get("replicas", {}).get(it, {})) for it in replicas},
+        "queue": seen.get("queue"),
+        "batches": seen.get("batches"),
+        "rows": seen.get("rows"),
+        "batch": seen.get("batch"),
+        "errors": seen.get("errors"),
+        "cache": seen.get("cache"),
+        "failure": failure,
+        "traceback": seen.get("traceback"),
+    }
+
+
+def _replica(child: ChildStatus | None, seen: Mapping[str, Any]) -> dict[str, Any]:
+    """What the parent knows of the process, and a frontend of the connection."""
+    return {
+        "process": "missing" if child is None else child.state,
+        "load": None if child is None else child.report.get("state"),
+        "connection": seen.get("state"),
+        "pid": None if child is None else child.pid,
+        "starts": 0 if child is None else child.starts,
+        "inflight": seen.get("inflight"),
+        "kills": seen.get("kills"),
+        "last_exit": None if child is None else child.last_exit,
+    }
+
+
+def _process(child: ChildStatus) -> dict[str, Any]:
+    return {
+        "kind": child.kind,
+        "state": child.state,
+        "pid": child.pid,
+        "starts": child.starts,
+        "last_exit": child.last_exit,
+    }

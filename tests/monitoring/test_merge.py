@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skysail.monitoring.merge import merge
+
+COUNTS = st.dictionaries(st.sampled_from("abc"), st.integers(0, 100))
+
+
+@given(st.lists(st.fixed_dictionaries({"errors": COUNTS, "answers": st.integers(0, 100)}), max_size=4))
+def test_counts_add_up_whatever_keys_each_has(snapshots: list[dict[str, Any]]) -> None:
+    """A count that one frontend alone has is not lost, and none is counted twice."""
+    merged = merge(snapshots)
+    assert merged.get("answers", 0) == sum(s["answers"] for s in snapshots)
+    for key in "abc":
+        assert merged.get("errors", {}).get(key, 0) == sum(s["errors"].get(key, 0) for s in snapshots)
+
+
+@given(st.dictionaries(st.sampled_from("abcd"), st.one_of(st.none(), st.text(), st.booleans(), COUNTS)))
+def test_one_snapshot_stays_as_it_is(snapshot: dict[str, Any]) -> None:
+    """With one frontend, merging changes nothing."""
+    assert merge([snapshot]) == snapshot
+
+
+def test_what_is_not_a_count_is_not_added() -> None:
+    """The slowest quantile, the largest cap, any weights, and the first reason for a failure are shown."""
+    a = {"p99_ms": 3.0, "cap": 4, "weights": {"m": 0.5}, "failing": None, "draining": False, "ready": {"x": None}}
+    b = {"p99_ms": 9.0, "cap": 2, "weights": {"m": 0.4}, "failing": "disk full", "draining": True, "ready": {"x": "no"}}
+    assert merge([a, b]) == {
+        "p99_ms": 9.0,
+        "cap": 4,
+        "weights": {"m": 0.5},
+        "failing": "disk full",
+        "draining": False,
+        "ready": {"x": "no"},
+    }
+    assert merge([]) == {}
