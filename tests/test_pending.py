@@ -27,7 +27,7 @@ class Models:
 
     def conclude(self, pending: Pending, now: float) -> None:
         self.concluded.append(now)
-        pending.over = True
+        pending.end()
 
     def complete(self, pending: Pending, index: int, output: Output, latency: float) -> None:
         self.completed.append((index, output.raw))
@@ -39,7 +39,7 @@ def make(*asked: str) -> tuple[Pending, Models]:
     app: Any = SimpleNamespace(served={m: SimpleNamespace(ref=f"{m}@1") for m in "abc"}, predictor=lambda model: models)
     query = Query("id", b"1", False, None, 10.0, 11.0, 0.5)
     trust = Distribution(("a", "b", "c"), (0.5, 0.3, 0.2))
-    pending = Pending(models, app, query, State(), Selection(trust, asked, (1.0,) * len(asked)))
+    pending = Pending(models, app, query, State(), Selection(trust, asked, (1.0,) * len(asked)), lambda told: None)
     pending.ask(asked)
     return pending, models
 
@@ -60,9 +60,8 @@ def test_an_invalid_row_concludes_at_once() -> None:
     pending, models = make("a", "b")
     models.asked[0].settle(Failure("invalid_input", "three values"), 10.001)
     assert models.concluded == [10.001]
-    refused = pending.refused()
-    assert refused is not None
-    assert refused.message == "three values"
+    assert pending.invalid is not None
+    assert pending.invalid.message == "three values"
 
 
 def test_a_late_output_completes_what_was_recorded() -> None:

@@ -7,6 +7,7 @@ control plane asks of a running frontend (statistics, weights, why) is answered 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable
 from dataclasses import asdict, replace
 from random import Random
@@ -36,6 +37,8 @@ from skysail.types import Failure, ModelRef, Output
 __all__ = ["Frontend", "HttpCounters", "Listener", "check_policy"]
 
 _TURN_SECONDS = 30.0
+_HELLO_SECONDS = 0.25
+"""How long a frontend that restarts lets clients queue rather than telling them that no model is there yet."""
 
 
 class HttpCounters(Protocol):
@@ -92,6 +95,8 @@ class Frontend:
         self._counters: dict[str, ApplicationCounters] = {}
         self._verdicts: dict[ModelRef, str | None] = {}
         self.http: HttpCounters | None = None
+        self._configured = asyncio.Event()
+        self._changes = asyncio.Event()
         self._tasks: asyncio.TaskGroup
         self._turning: asyncio.Task[None]
         self.engine: Engine
@@ -111,6 +116,15 @@ class Frontend:
             keep_inputs=self.config.server.ledger.inputs,
         )
         self._turning = tasks.create_task(self._turn())
+
+    async def wait_configured(self) -> None:
+        """Return once there is a topology, and its workers have had a moment to say hello, if they are there."""
+        await self._configured.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_HELLO_SECONDS):
+                while self.ready():
+                    self._changes.clear()
+                    await self._changes.wait()
 
     async def aclose(self) -> None:
         """Let the workers go, and write what is not written yet."""
@@ -146,6 +160,7 @@ class Frontend:
                 self._add(ref, spec)
             leaving += self._resize(self._versions[ref], spec)
         self._rebuild()
+        self._configured.set()
         await asyncio.gather(*leaving)
 
     def _add(self, ref: ModelRef, spec: VersionSpec) -> None:
@@ -221,9 +236,12 @@ class Frontend:
     # -- what versions report -----------------------------------------------------------------------------------------
 
     def _changed(self, version: Version) -> None:
-        """A worker came or went. A version that is complete for the first time is judged: does its input fit, and does
+        """A worker came or went.
+
+        A version that is complete for the first time is judged: does its input fit, and does
         it answer a row that its predecessor answered?
         """
+        self._changes.set()
         ref = version.model
         if not version.complete or ref in self._verdicts or self._versions.get(ref) is not version:
             return

@@ -70,13 +70,6 @@ class Feedback:
     reward: float | None = None
 
 
-class _Waiting(Pending):
-    """A pending query that somebody waits for."""
-
-    __slots__ = ("done",)
-    done: Callable[[Prediction], None]
-
-
 class Engine:
     """Answers the queries and takes the feedback of all applications of one frontend.
 
@@ -117,11 +110,10 @@ class Engine:
         query = Query(self._ids.next(), row, binary, context, now, deadline, self._rng.random())
         candidates = app.ready()
         if not candidates:
-            done(self._answer_without(app, query))
+            self._answer_without(app, query, done)
             return None
         state = app.states.view(context, candidates)
-        pending = _Waiting(self, app, query, state, self._select(app, state, query))
-        pending.done = done
+        pending = Pending(self, app, query, state, self._select(app, state, query), done)
         pending.ask(pending.selection.asked)
         if pending.over:
             return None
@@ -140,9 +132,8 @@ class Engine:
 
     def conclude(self, pending: Pending, now: float) -> None:
         """Make the answer of what came, or try the next model while there is time."""
-        refused = pending.refused()
-        if refused is not None:
-            self._reject(pending, refused)
+        if pending.invalid is not None:
+            self._reject(pending, pending.invalid)
             return
         answer = self._combine(pending)
         if answer is None and pending.waiting == 0 and now < pending.deadline:
@@ -150,14 +141,14 @@ class Engine:
             if another is not None:
                 pending.ask((another,))
                 return
-        pending.over = True
+        pending.end()
         prediction = self._prediction(pending, answer)
         for model, outcome in zip(pending.asked, pending.outcomes, strict=True):
             self._stragglers.note(pending.app.name, model, outcome is None)
         if prediction.failure is None:
             self._record(pending, prediction, now)
         pending.app.counters.answered(now - pending.query.arrived, prediction.reason, prediction.failure)
-        _tell(pending, prediction)
+        pending.done(prediction)
 
     def complete(self, pending: Pending, index: int, output: Output, latency: float) -> None:
         """A straggler's output is here after all: it completes the record, for feedback to judge."""
@@ -177,7 +168,7 @@ class Engine:
         pending.app.counters.failed(failure.code)
         prediction = Prediction(pending.query.id, pending.refs)
         prediction.failure = failure
-        _tell(pending, prediction)
+        pending.done(prediction)
 
     def _prediction(self, pending: Pending, answer: Answer | None) -> Prediction:
         app, refs = pending.app, pending.refs
@@ -196,15 +187,15 @@ class Engine:
             prediction.output, prediction.default, prediction.reason = app.default, True, "low_confidence"
         return prediction
 
-    def _answer_without(self, app: Application, query: Query) -> Prediction:
-        """No model can be asked at all: nothing was decided, so there is nothing to record."""
+    def _answer_without(self, app: Application, query: Query, done: Callable[[Prediction], None]) -> None:
+        """No model can be asked at all."""
         prediction = _substitute(Prediction(query.id, []), app, _NOBODY)
         if prediction.failure is None:
             trust = app.policy.distribution(app.policy.initial(app.models))
-            pending = Pending(self, app, query, State(), Selection(trust, (), ()))
+            pending = Pending(self, app, query, State(), Selection(trust, (), ()), done)
             self._record(pending, prediction, query.arrived)
         app.counters.answered(0.0, prediction.reason, prediction.failure)
-        return prediction
+        done(prediction)
 
     def _record(self, pending: Pending, prediction: Prediction, now: float) -> None:
         query, app, outcomes = pending.query, pending.app, pending.outcomes
@@ -213,27 +204,27 @@ class Engine:
         pending.recorded = True
         self._inputs.add(app.name, query.context, key, query.id)
         self._ledger.record(
-            Decision(
-                id=query.id,
-                app=app.name,
-                policy=app.policy.name,
-                context=query.context,
-                time=self._wall(),
-                digest=key,
-                distribution=pending.selection.distribution,
-                asked=pending.refs,
-                propensities=pending.selection.propensities + (0.0,) * fallbacks,
-                outputs=[outcome.raw if isinstance(outcome, Output) else None for outcome in outcomes],
-                failures=[self._failure(pending, index) for index in range(len(outcomes))],
-                latencies=pending.latencies,
-                answer=None if prediction.output is None else prediction.output.raw,
-                confidence=prediction.confidence,
-                agreement=prediction.agreement,
-                default=prediction.default,
-                reason=prediction.reason,
-                fallback=fallbacks > 0,
-                latency=(now - query.arrived) * 1e3,
-                input=query.input if self._keep_inputs else None,
+            Decision(  # by place: twenty keywords cost as much as all the rest of it
+                query.id,
+                app.name,
+                app.policy.name,
+                query.context,
+                self._wall(),
+                key,
+                pending.selection.distribution,
+                pending.refs,
+                pending.selection.propensities + (0.0,) * fallbacks,
+                [outcome.raw if isinstance(outcome, Output) else None for outcome in outcomes],
+                [None if isinstance(o, Output) else self._failure(pending, i) for i, o in enumerate(outcomes)],
+                pending.latencies,
+                None if prediction.output is None else prediction.output.raw,
+                prediction.confidence,
+                prediction.agreement,
+                prediction.default,
+                prediction.reason,
+                fallbacks > 0,
+                (now - query.arrived) * 1e3,
+                query.input if self._keep_inputs else None,
             )
         )
 
@@ -348,11 +339,6 @@ def _substitute(prediction: Prediction, app: Application, failure: Failure) -> P
     prediction.output, prediction.default, prediction.reason = app.default, True, failure.code
     prediction.missing = prediction.models
     return prediction
-
-
-def _tell(pending: Pending, prediction: Prediction) -> None:
-    if isinstance(pending, _Waiting):
-        pending.done(prediction)
 
 
 def _right(app: Application, decision: Decision, observation: Observation) -> bool | None:

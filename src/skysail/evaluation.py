@@ -20,11 +20,6 @@ _SECONDS = 10.0
 """How long the models may take. A deadline so late is a low priority: queries go first."""
 
 
-class _Evaluation(Pending):
-    __slots__ = ("done",)
-    done: Callable[[Decision | SkysailError], None]
-
-
 class Evaluator:
     """Makes a decision of an input by asking every current model, through the cache.
 
@@ -49,18 +44,16 @@ class Evaluator:
         query = Query(self._ids.next(), row, False, context, now, now + _SECONDS, 0.0)
         state = app.states.view(context, candidates)
         selection = Selection(app.policy.distribution(state), candidates, (1.0,) * len(candidates))
-        evaluation = _Evaluation(self, app, query, state, selection)
-        evaluation.done = done
+        evaluation = Pending(self, app, query, state, selection, done)
         evaluation.ask(candidates)
         if not evaluation.over:
             self._deadlines.add(evaluation)
 
     def conclude(self, pending: Pending, now: float) -> None:
         """All are here, or time is up."""
-        refused = pending.refused()
         pending.cancel()
-        if isinstance(pending, _Evaluation):
-            pending.done(self._decision(pending, now) if refused is None else InvalidInput(refused.message))
+        invalid = pending.invalid
+        pending.done(self._decision(pending, now) if invalid is None else InvalidInput(invalid.message))
 
     def complete(self, pending: Pending, index: int, output: Output, latency: float) -> None:
         """Too late to be judged; the cache has it."""

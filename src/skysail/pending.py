@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from skysail.applications import Application
 from skysail.calls import Call
@@ -17,7 +18,11 @@ class Ask(Call):
     __slots__ = ("index", "pending")
 
     def __init__(self, pending: Pending, index: int, query: Query) -> None:
-        super().__init__(query.input, query.binary, query.arrived, query.deadline)
+        self.row = query.input
+        self.binary = query.binary
+        self.arrived = query.arrived
+        self.deadline = query.deadline
+        self.over = self.queued = False
         self.pending = pending
         self.index = index
 
@@ -43,7 +48,8 @@ class Pending:
     """Gathers what models say of one query.
 
     The lists are parallel to `asked`; an outcome is `None` until it is here. `picked` is how many of those asked the
-    policy selected: any after them are fallbacks.
+    policy selected: any after them are fallbacks. `invalid` is what is wrong with the row, if a model says so. `done`
+    is for the owner, to be called with what becomes of the query.
     """
 
     __slots__ = (
@@ -51,6 +57,8 @@ class Pending:
         "asked",
         "asks",
         "deadline",
+        "done",
+        "invalid",
         "latencies",
         "outcomes",
         "over",
@@ -64,8 +72,18 @@ class Pending:
         "waiting",
     )
 
-    def __init__(self, owner: Owner, app: Application, query: Query, state: State, selection: Selection) -> None:
+    def __init__(
+        self,
+        owner: Owner,
+        app: Application,
+        query: Query,
+        state: State,
+        selection: Selection,
+        done: Callable[[Any], None],
+    ) -> None:
         self.owner = owner
+        self.done = done
+        self.invalid: Failure | None = None
         self.app = app
         self.query = query
         self.state = state
@@ -83,17 +101,17 @@ class Pending:
 
     def ask(self, models: tuple[str, ...]) -> None:
         """Ask these models too; what the cache knows arrives before this returns."""
-        app, query, first = self.app, self.query, len(self.asked)
+        app, query, served, first, more = self.app, self.query, self.app.served, len(self.asked), len(models)
         self.asked += models
-        self.waiting += len(models)
-        for index, model in enumerate(models, first):
-            self.refs.append(app.served[model].ref)
-            self.outcomes.append(None)
-            self.latencies.append(None)
-            self.asks.append(Ask(self, index, query))
-        for index, model in enumerate(models, first):
+        self.waiting += more
+        self.refs += [served[model].ref for model in models]
+        self.outcomes += [None] * more
+        self.latencies += [None] * more
+        asks = [Ask(self, index, query) for index in range(first, first + more)]
+        self.asks += asks
+        for model, ask in zip(models, asks, strict=True):
             if not self.over:
-                app.predictor(model).ask(self.asks[index])
+                app.predictor(model).ask(ask)
 
     def arrived(self, index: int, outcome: Outcome, now: float) -> None:
         """A model's outcome is here: in time, or late, when an output can still complete the record."""
@@ -105,19 +123,29 @@ class Pending:
         self.outcomes[index] = outcome
         self.latencies[index] = latency * 1e3
         self.waiting -= 1
-        if self.waiting == 0 or (isinstance(outcome, Failure) and outcome.code == "invalid_input"):
+        if outcome.__class__ is not Output and outcome.code == "invalid_input":  # type: ignore[union-attr]
+            self.invalid = outcome  # type: ignore[assignment]
+        if self.waiting == 0 or self.invalid is not None:
             self.owner.conclude(self, now)
 
     def expire(self, now: float) -> None:
         """The deadline has come."""
         self.owner.conclude(self, now)
 
+    def end(self) -> None:
+        """The answer is made. What is still out keeps this query alive, and not the other way round: without the cycle,
+        nothing is left for the garbage collector to find.
+        """
+        self.over = True
+        self.asks.clear()
+
     def cancel(self) -> None:
         """Nobody waits for the answer: forget the work, unless another waits for the same."""
         if self.over:
             return
-        self.over = True
-        for model, ask, outcome in zip(self.asked, self.asks, self.outcomes, strict=True):
+        asks = list(self.asks)
+        self.end()
+        for model, ask, outcome in zip(self.asked, asks, self.outcomes, strict=True):
             if outcome is None:
                 self.app.predictor(model).forget(ask)
 
@@ -127,10 +155,3 @@ class Pending:
             model: outcome if isinstance(outcome, Output) else None
             for model, outcome in zip(self.asked, self.outcomes, strict=True)
         }
-
-    def refused(self) -> Failure | None:
-        """What is wrong with the row, if a model says so."""
-        for outcome in self.outcomes:
-            if isinstance(outcome, Failure) and outcome.code == "invalid_input":
-                return outcome
-        return None

@@ -41,6 +41,6 @@ def test_the_cap_settles_within_the_budget(per_row: float, fixed: float, seed: i
         seconds = (fixed + per_row * rows) * rng.uniform(0.95, 1.05)
         over += i >= 2000 and seconds > budget * 1.1 and rows > 1
         sizing.observe(rows, seconds, budget)
-    assert over == 0
+    assert over <= 10  # one try of a larger size in 256 batches, and what noise adds
     best = max(1, int((budget - fixed) / per_row))
     assert min(best // 2, 2000) <= sizing.cap

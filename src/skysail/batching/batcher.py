@@ -5,7 +5,7 @@ it.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import heappop, heappush
@@ -17,7 +17,7 @@ from skysail.batching.sizing import Sizing
 from skysail.batching.suspects import Suspects
 from skysail.calls import Call
 from skysail.clock import Clock
-from skysail.stats.histogram import Histogram, log_bounds
+from skysail.stats.histogram import Histogram
 from skysail.types import Failure, Output
 
 __all__ = ["Batch", "Batcher", "BatcherStatistics", "Replica", "Station"]
@@ -25,7 +25,7 @@ __all__ = ["Batch", "Batcher", "BatcherStatistics", "Replica", "Station"]
 _MOST_QUEUED = 65_536
 _MOST_BYTES = 32 << 20
 """Bytes of rows after which a batch is full, whatever its number of rows."""
-_SIZES = log_bounds(1.0, 65_536.0, 24)
+_RECENT = 256
 _QUIET = 1.0
 """Seconds without a batch after which an idle replica is given what comes, whatever the estimate says: that is how a
 stale estimate is corrected.
@@ -89,8 +89,8 @@ class BatcherStatistics:
     depth: int
     batches: int
     rows: int
-    p50: float | None
-    """Rows of the median batch."""
+    p50: int | None
+    """Rows of the median of the last batches."""
     p99: float | None
     """Seconds that 99 of 100 batches stay under."""
     failures: dict[str, int]
@@ -119,7 +119,7 @@ class Batcher:
         self._suspects = Suspects()
         self._quiet = asyncio.Event()
         self._batches = self._rows = 0
-        self._sizes = Histogram(_SIZES)
+        self._sizes: deque[int] = deque(maxlen=_RECENT)
         self._durations = Histogram()
         self._failures: Counter[str] = Counter()
 
@@ -164,7 +164,7 @@ class Batcher:
         self.wake()
         self._batches += 1
         self._rows += rows
-        self._sizes.record(rows)
+        self._sizes.append(rows)
         self._durations.record(seconds)
         suspects = self._suspects
         for call, outcome in zip(batch.calls, outcomes, strict=True):
@@ -205,7 +205,6 @@ class Batcher:
 
     def turn(self) -> None:
         """Move the windows that `statistics` takes quantiles over."""
-        self._sizes.turn()
         self._durations.turn()
 
     async def wait_idle(self) -> None:
@@ -236,7 +235,7 @@ class Batcher:
             depth=max((s.depth for s in self.stations), default=0),
             batches=self._batches,
             rows=self._rows,
-            p50=self._sizes.recent(0.5),
+            p50=sorted(self._sizes)[len(self._sizes) // 2] if self._sizes else None,
             p99=self._durations.recent(0.99),
             failures=dict(self._failures),
         )

@@ -20,12 +20,12 @@ from skysail.errors import (
     Unauthorized,
     UnknownApp,
     UnsupportedMediaType,
+    from_code,
     nearest,
 )
 from skysail.http.answers import encode_prediction, encode_predictions
 from skysail.http.bodies import Observe, decode_observe, decode_predict, header_context, header_limit, observation
 from skysail.http.request import Refusal, Request
-from skysail.http.status import error_body, headers_of, status_of
 from skysail.pending import Pending
 from skysail.types import Failure
 
@@ -33,6 +33,7 @@ __all__ = ["DataPlane", "Health"]
 
 _JSON_TYPES = frozenset({b"", b"application/json", b"*/*", b"application/x-www-form-urlencoded"})
 _BINARY = b"application/octet-stream"
+_MOST_ROUTES = 1024
 
 
 class Health(Protocol):
@@ -48,10 +49,13 @@ class Health(Protocol):
 
 
 class _Route(NamedTuple):
-    """What the path of a request asks for."""
+    """What a request's line and content type ask for; `app` is the name of an application, or empty."""
 
-    act: Callable[[Request, Application | None], None]
-    app: Application | None
+    act: Callable[[Request, _Route], None]
+    app: str
+    binary: bool = False
+    public: bool = False
+    """Whether it needs no token."""
 
 
 class DataPlane:
@@ -66,71 +70,73 @@ class DataPlane:
         self._health = health
         self._max_rows = max_rows
         self._token = None if token is None else b"Bearer " + token.encode()
+        self._routes: dict[tuple[bytes, bytes, bytes | None], _Route] = {}
 
     # -- a handler's two methods --------------------------------------------------------------------------------------
 
     def admit(self, request: Request) -> Refusal | None:
-        """Refuse by path, method, token and content type."""
-        try:
-            request.route = self._route(request)
-        except MethodNotAllowed as error:
-            return Refusal(error, ((b"Allow", b"GET" if request.method != b"GET" else b"POST"),))
-        except RequestError as error:
-            return Refusal(error)
+        """Refuse by path, method, token, application and content type."""
+        key = (request.method, request.path, request.headers.get(b"content-type"))
+        route = self._routes.get(key)
+        if route is None:
+            try:
+                route = self._find(request)
+            except MethodNotAllowed as error:
+                return Refusal(error, ((b"Allow", b"GET" if request.method != b"GET" else b"POST"),))
+            if len(self._routes) >= _MOST_ROUTES:
+                self._routes.clear()
+            self._routes[key] = route
+        if self._token is not None and not route.public:
+            self._authorize(request, self._token)
+        if route.app and route.app not in self._engine.apps:
+            raise UnknownApp(f"no application is called {route.app!r} ({nearest(route.app, self._engine.apps)})")
+        request.route = route
         return None
 
     def handle(self, request: Request) -> None:
         """Serve a complete request."""
         route: _Route = request.route
-        route.act(request, route.app)
+        route.act(request, route)
 
-    def _route(self, request: Request) -> _Route:
+    def _find(self, request: Request) -> _Route:
         """The route of a path, `/apps/{app}/predict` first."""
-        parts = request.path.split(b"/")
-        if len(parts) == 4 and parts[1] == b"apps" and parts[3] in (b"predict", b"observe"):
-            self._authorize(request)
-            _method(request, b"POST")
-            act = self._predict if parts[3] == b"predict" else self._observe
-            if parts[3] == b"predict":
-                _media(request, binary=True)
-            else:
-                _media(request, binary=False)
-            return _Route(act, self._app(parts[2]))
-        if len(parts) == 3 and parts[1] == b"apps":
-            self._authorize(request)
-            _method(request, b"GET")
-            return _Route(self._describe, self._app(parts[2]))
-        if request.path == b"/v2/health/live":
-            _method(request, b"GET")
-            return _Route(self._live, None)
-        if request.path == b"/v2/health/ready":
-            _method(request, b"GET")
-            return _Route(self._ready, None)
+        match request.path.split(b"/"):
+            case [b"", b"apps", name, b"predict"]:
+                _method(request, b"POST")
+                return _Route(self._predict, _text(name), binary=_media(request, binary=True))
+            case [b"", b"apps", name, b"observe"]:
+                _method(request, b"POST")
+                return _Route(self._observe, _text(name), binary=_media(request, binary=False))
+            case [b"", b"apps", name]:
+                _method(request, b"GET")
+                return _Route(self._describe, _text(name))
+            case [b"", b"v2", b"health", b"live"]:
+                _method(request, b"GET")
+                return _Route(self._live, "", public=True)
+            case [b"", b"v2", b"health", b"ready"]:
+                _method(request, b"GET")
+                return _Route(self._ready, "", public=True)
         raise NotFound(
             f"no route {request.path.decode('latin-1')!r}; there are POST /apps/APP/predict, POST /apps/APP/observe, "
             "GET /apps/APP, GET /v2/health/live and GET /v2/health/ready"
         )
 
-    def _authorize(self, request: Request) -> None:
-        if self._token is None:
-            return
-        given = request.header(b"authorization") or b""
-        if not hmac.compare_digest(given, self._token):
+    def _authorize(self, request: Request, token: bytes) -> None:
+        if not hmac.compare_digest(request.header(b"authorization") or b"", token):
             raise Unauthorized("this server wants its token: send the header 'Authorization: Bearer TOKEN'")
 
-    def _app(self, name: bytes) -> Application:
-        text = unquote(name.decode("latin-1"))
+    def _app(self, route: _Route) -> Application:
+        """The application, which may have gone since the request's headers were read."""
         try:
-            return self._engine.apps[text]
+            return self._engine.apps[route.app]
         except KeyError:
-            raise UnknownApp(f"no application is called {text!r} ({nearest(text, self._engine.apps)})") from None
+            raise UnknownApp(f"the application {route.app!r} was removed a moment ago") from None
 
     # -- predict ------------------------------------------------------------------------------------------------------
 
-    def _predict(self, request: Request, app: Application | None) -> None:
-        if app is None:
-            raise NotFound("no application is named")
-        if (request.header(b"content-type") or b"").partition(b";")[0].strip().lower() == _BINARY:
+    def _predict(self, request: Request, route: _Route) -> None:
+        app = self._app(route)
+        if route.binary:
             self._predict_one(
                 request,
                 app,
@@ -204,9 +210,8 @@ class DataPlane:
 
     # -- observe ------------------------------------------------------------------------------------------------------
 
-    def _observe(self, request: Request, app: Application | None) -> None:
-        if app is None:
-            raise NotFound("no application is named")
+    def _observe(self, request: Request, route: _Route) -> None:
+        app = self._app(route)
         body = decode_observe(request.body, self._max_rows)
         if isinstance(body, Observe):
             self._observe_one(request, app, body)
@@ -250,14 +255,13 @@ class DataPlane:
 
     # -- the rest -----------------------------------------------------------------------------------------------------
 
-    def _describe(self, request: Request, app: Application | None) -> None:
-        if app is not None:
-            request.reply(200, msgspec.json.encode(self._health.describe(app)))
+    def _describe(self, request: Request, route: _Route) -> None:
+        request.reply(200, msgspec.json.encode(self._health.describe(self._app(route))))
 
-    def _live(self, request: Request, app: Application | None) -> None:
+    def _live(self, request: Request, route: _Route) -> None:
         request.reply(200, b'{"live":true}')
 
-    def _ready(self, request: Request, app: Application | None) -> None:
+    def _ready(self, request: Request, route: _Route) -> None:
         troubles = self._health.ready()
         body: dict[str, object] = {"live": True, "ready": not troubles}
         if troubles:
@@ -272,16 +276,23 @@ def _method(request: Request, method: bytes) -> None:
         )
 
 
-def _media(request: Request, *, binary: bool) -> None:
+def _media(request: Request, *, binary: bool) -> bool:
+    """Whether the body is one row's bytes rather than JSON; no other content type will do."""
     kind = (request.header(b"content-type") or b"").partition(b";")[0].strip().lower()
-    if kind in _JSON_TYPES or (binary and kind == _BINARY):
-        return
+    if kind in _JSON_TYPES:
+        return False
+    if binary and kind == _BINARY:
+        return True
     known = "application/json or application/octet-stream" if binary else "application/json"
     raise UnsupportedMediaType(f"Content-Type is {kind.decode('latin-1')!r}; send {known}")
 
 
+def _text(name: bytes) -> str:
+    return unquote(name.decode("latin-1"))
+
+
 def _reply_failure(request: Request, failure: Failure) -> None:
-    request.reply(status_of(failure.code), error_body(failure.code, failure.message), headers=headers_of(failure.code))
+    request.fail(from_code(failure.code, failure.message))
 
 
 def _feedback(body: Observe) -> Feedback:

@@ -115,14 +115,28 @@ async def serve(spec: FrontendSpec, config: Config) -> None:
         link = tasks.create_task(keep_link(str(Path(spec.run) / "control.sock"), control, control.connected))
         plane = DataPlane(frontend.engine, frontend, max_rows=config.server.max_rows, token=_token(config))
         server = HttpServer(plane, _limits(config))
-        await server.start(socket.socket(fileno=spec.data_fd))
         frontend.http = server
-        gc.freeze()  # what is here now stays: the collector need not look at it again and again
+        configured = tasks.create_task(frontend.wait_configured())
+        stopping.add_done_callback(lambda _: configured.cancel())
+        await asyncio.wait([configured])
+        if not stopping.done():
+            await server.start(socket.socket(fileno=spec.data_fd))
+            _calm_collector()
         drain = await stopping
         frontend.draining = True
         await server.drain(drain)
         link.cancel()
         await frontend.aclose()
+
+
+def _calm_collector() -> None:
+    """What is here now stays, and a request leaves no cycles behind: the collector need look neither often nor far.
+
+    Its default, every 700 objects, is every twenty queries; and a full collection would walk through the whole cache.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def _limits(config: Config) -> Limits:

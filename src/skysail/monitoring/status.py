@@ -26,18 +26,30 @@ def status(
     """
     processes = {child.name: child for child in children}
     ready: Mapping[str, Any] = counted.get("ready", {})
-    why = {name: ready.get(name) if name in ready else "no frontend is connected" for name in apps}
+    why = {
+        name: _explained(ready.get(name), app["models"], failures) if name in ready else "no frontend is connected"
+        for name, app in apps.items()
+    }
     return {
         "ready": frontends > 0 and not any(why.values()),
         "frontends": frontends,
         "apps": {name: _app(app, why[name], counted.get("apps", {}).get(name, {})) for name, app in apps.items()},
         "models": {name: _model(name, model, processes, failures, counted) for name, model in models.items()},
+        "failures": dict(failures),
         "processes": {child.name: _process(child) for child in children},
         "cache": counted.get("cache"),
         "ledger": counted.get("ledger"),
         "http": counted.get("http"),
         "memory_bytes": counted.get("memory_bytes"),
     }
+
+
+def _explained(why: str | None, models: Sequence[str], failures: Mapping[str, str]) -> str | None:
+    """Why an application cannot be answered, with why its models could not be loaded."""
+    if why is None:
+        return None
+    told = [f"{it} failed: {failures[it]}" for it in failures for model in models if it.startswith(f"{model}@")]
+    return "; ".join([why, *told])
 
 
 def _app(app: Mapping[str, Any], why: str | None, counted: Mapping[str, Any]) -> dict[str, Any]:

@@ -149,6 +149,8 @@ class Control:
                     within,
                     lambda r: r.deployed(ref.name, ref.version, version, config.replicas),
                 )
+            except DeployError as error:  # the worker knows the copy; the operator, where it was copied from
+                raise DeployError(error.message.replace(path, config.path)) from error
             finally:
                 self._staged.remove(path)
                 await self._sweep()
