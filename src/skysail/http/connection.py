@@ -144,6 +144,10 @@ class Connection(asyncio.Protocol):
         """Close at once, whatever is under way."""
         self._transport.abort()
 
+    def flush(self) -> None:
+        """Write the answers whose turn has come."""
+        self._flush()
+
     # ---- the reader's and the requests' calls
 
     def enter(self, request: Request) -> None:
@@ -161,15 +165,9 @@ class Connection(asyncio.Protocol):
 
     def answered(self, request: Request) -> None:
         """Write an answer if it is its turn."""
-        if self._busy:
-            return
-        line = self._line
-        if len(line) == 1:
-            self._flush()
-        elif line[0] is request and not self._flush_due:
-            # More of this line may be answered in the same turn of the loop: one write for all of it.
+        if not (self._busy or self._flush_due) and self._line[0] is request:
             self._flush_due = True
-            self._hub.loop.call_soon(self._flush)
+            self._hub.flush_soon(self)
 
     def count_error(self, code: str) -> None:
         """Count an error that is answered."""

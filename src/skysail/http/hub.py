@@ -54,6 +54,10 @@ class Member(Protocol):
         """Close as soon as nothing is under way."""
         ...
 
+    def flush(self) -> None:
+        """Write the answers whose turn has come."""
+        ...
+
     def abort(self) -> None:
         """Close at once."""
         ...
@@ -78,6 +82,7 @@ class Hub:
     gone: int = 0
     errors: dict[str, int] = field(default_factory=dict)
     members: set[Member] = field(default_factory=set)
+    due: list[Member] = field(default_factory=list)
     _empty: asyncio.Event = field(default_factory=asyncio.Event)
     _timer: asyncio.TimerHandle | None = None
 
@@ -123,6 +128,21 @@ class Hub:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def flush_soon(self, member: Member) -> None:
+        """Have a connection write at the end of this turn of the loop, with all others that were answered in it.
+
+        The answers to a batch come one after the other; were each written at once, every one of them would wake a client
+        that has just gone to sleep.
+        """
+        self.due.append(member)
+        if len(self.due) == 1:
+            self.loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        due, self.due = self.due, []
+        for member in due:
+            member.flush()
 
     def _on_timer(self) -> None:
         self._timer = None
