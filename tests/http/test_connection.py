@@ -349,6 +349,7 @@ class Table:
 
     def __init__(self, loop: Any, **limits: Any) -> None:
         self.held: list[Request] = []
+        self.loop = loop
         self.hub = Hub(self, Limits(**limits), loop)
         self.wire = Wire()
         self.connection = Connection(self.hub)
@@ -363,6 +364,11 @@ class Table:
     def sweeps(self, count: int) -> None:
         for _ in range(count):
             self.hub.sweep()
+        self.turn()
+
+    def turn(self) -> None:
+        """Let what was answered be written."""
+        self.loop.run_until_complete(asyncio.sleep(0))
 
 
 @pytest.fixture(scope="module")
@@ -396,10 +402,10 @@ def test_answers_of_one_turn_are_one_write(loop: Any) -> None:
     for request in table.held[:4]:
         request.reply(200, b"")
     assert table.wire.writes == []
-    loop.run_until_complete(asyncio.sleep(0))
+    table.turn()
     assert [write.count(b"200 OK") for write in table.wire.writes] == [4]
     table.held[4].reply(200, b"")
-    loop.run_until_complete(asyncio.sleep(0))
+    table.turn()
     assert len(table.wire.writes) == 2
 
 
@@ -428,7 +434,7 @@ def test_reading_pauses_at_the_bound_and_goes_on_below_it(loop: Any) -> None:
     assert (len(table.held), table.wire.reading) == (2, False)
     for _ in range(3):
         table.held.pop(0).reply(200, b"")
-        loop.run_until_complete(asyncio.sleep(0))
+        table.turn()
     assert (len(table.held), table.wire.reading) == (2, True)
 
 
@@ -441,7 +447,7 @@ def test_a_paused_client_is_not_slow(loop: Any) -> None:
     assert not table.wire.closed
     while table.held:
         table.held.pop().reply(200, b"")
-        loop.run_until_complete(asyncio.sleep(0))
+        table.turn()
     assert table.wire.reading
     table.sweeps(4)
     assert b"408" not in table.wire.writes[-1]
@@ -463,6 +469,7 @@ def test_a_client_that_never_takes_its_answers_is_cut_off(loop: Any) -> None:
     closing.wire.unsent = 100
     closing.connection.data_received(post("/a", b"", "Connection: close"))
     closing.held[0].reply(200, b"")
+    closing.turn()
     assert closing.wire.closed == "closed"
     closing.sweeps(20)
     assert closing.wire.closed == "closed"
@@ -477,7 +484,7 @@ def test_an_answer_after_the_end_is_harmless(loop: Any) -> None:
     table.connection.abort()
     for request in table.held:
         request.reply(200, b"")
-    loop.run_until_complete(asyncio.sleep(0))
+    table.turn()
     table.connection.connection_lost(None)
     assert table.wire.writes == []
 
@@ -528,8 +535,9 @@ def test_no_stream_is_too_much(loop: Any, caplog: pytest.LogCaptureFixture, stre
         assert keep == any(not request.status for request in table.held)
     while table.held:
         table.held.pop().reply(200, b"")
-        loop.run_until_complete(asyncio.sleep(0))
-    table.sweeps(1000)
+        table.turn()
+    table.sweeps(500)  # what is late is told so,
+    table.sweeps(500)  # and then closed
     assert table.wire.closed or ends
     connection.connection_lost(None)
     assert (table.hub.gone, caplog.text) == (0, "")

@@ -75,9 +75,13 @@ class Well:
 
     def __init__(self) -> None:
         self.troubles: dict[str, str] = {}
+        self.trouble: str | None = None
 
     def ready(self) -> dict[str, str]:
         return self.troubles
+
+    def failing(self) -> str | None:
+        return self.trouble
 
     def describe(self, app: Application) -> dict[str, object]:
         return {"name": app.name, "input": "json", "models": ["echo@1"]}
@@ -278,6 +282,9 @@ def test_health_tells_the_truth() -> None:
         ready = await site.client.get("/v2/health/ready")
         assert ready.status_code == 503
         assert ready.json() == {"live": True, "ready": False, "apps": {"digits": "echo: no replica is ready"}}
+        site.well.troubles, site.well.trouble = {}, "the disk is full"
+        ready = await site.client.get("/v2/health/ready")
+        assert (ready.status_code, ready.json()) == (200, {"live": True, "ready": True, "state": "the disk is full"})
         assert (await site.client.get("/apps/digits")).json()["input"] == "json"
 
     visit(scenario)

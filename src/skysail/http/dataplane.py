@@ -43,6 +43,10 @@ class Health(Protocol):
         """The applications that cannot be answered by a model now, each with why; empty when all is well."""
         ...
 
+    def failing(self) -> str | None:
+        """Why the state cannot be written now; `None` while it can."""
+        ...
+
     def describe(self, app: Application) -> dict[str, object]:
         """What `GET /apps/{app}` says."""
         ...
@@ -266,6 +270,9 @@ class DataPlane:
         body: dict[str, object] = {"live": True, "ready": not troubles}
         if troubles:
             body["apps"] = troubles
+        failing = self._health.failing()
+        if failing is not None:
+            body["state"] = failing
         request.reply(503 if troubles else 200, msgspec.json.encode(body))
 
 

@@ -132,8 +132,8 @@ class Hub:
     def flush_soon(self, member: Member) -> None:
         """Have a connection write at the end of this turn of the loop, with all others that were answered in it.
 
-        The answers to a batch come one after the other; were each written at once, every one of them would wake a client
-        that has just gone to sleep.
+        The answers to a batch come one after the other; were each written at once, every one of them would wake a
+        client that has just gone to sleep.
         """
         self.due.append(member)
         if len(self.due) == 1:
