@@ -304,6 +304,10 @@ class Frontend:
             return {"*": "no application is configured yet"}
         return {name: self._why_not(app) for name, app in self.engine.apps.items() if not app.ready()}
 
+    def failing(self) -> str | None:
+        """Why the state cannot be written now; predictions go on without it."""
+        return self.ledger.statistics().failing
+
     def _why_not(self, app: Application) -> str:
         return "; ".join(
             f"{model}: {'no replica is ready' if model in app.served else 'no version is current'}"

@@ -256,6 +256,26 @@ def test_the_last_replica_lost_answers_all_that_wait() -> None:
     assert [flying.code, queued.code] == ["unavailable", "unavailable"]
 
 
+def test_who_waited_behind_a_deadly_row_is_innocent() -> None:
+    """Of two batches in a dying worker's hands only the first had begun: the rows of the second are not blamed."""
+    bench = Bench(cap=1)
+    station = bench.batcher.stations[0]
+    station.depth = 2
+    for _ in range(3):
+        station.ready = True
+        bench.ask(b"deadly", within=5.0)
+        bench.ask(b"bystander", within=10.0)
+        bench.turn()
+        assert [batch.calls[0].row for batch in station.inflight] == [b"deadly", b"bystander"]
+        bench.batcher.lost(station, "died")
+    station.ready = True
+    assert bench.ask(b"deadly").code == "model_error"
+    bystander = bench.ask(b"bystander")
+    bench.turn()
+    bench.answer()
+    assert bystander.code == "output"
+
+
 def test_a_deadly_row_is_tried_alone_and_then_quarantined() -> None:
     """The row that kills three workers is kept away; its neighbours are answered; a minute later it gets another
     chance.

@@ -198,6 +198,14 @@ def test_what_failed_is_tried_again() -> None:
     assert not registry.plan(changed, sources_of(file), wholly=False)
 
 
+def test_one_model_is_enough_to_answer() -> None:
+    """Applications none of which has a model are told from those of which one has; none at all want none."""
+    app = AppConfig(name="x", models=("a", "b"))
+    assert Registry().answerable
+    assert not Registry().with_app(app).answerable
+    assert deploy(Registry().with_app(app).with_app(AppConfig(name="y", models=("c",))), model("b")).answerable
+
+
 def test_unknown_names_are_met_with_the_nearest() -> None:
     """A typo in a name is told what was probably meant, and a wrong version which there are."""
     registry, _ = served(model("forest"), apps=(AppConfig(name="digits", models=("forest",)),))

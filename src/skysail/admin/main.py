@@ -24,7 +24,7 @@ from skysail.assembly import check_policy
 from skysail.clock import SystemClock
 from skysail.config.load import read_config
 from skysail.config.schema import Config
-from skysail.errors import SkysailError
+from skysail.errors import DeployError, SkysailError
 from skysail.registry.artifacts import Artifacts
 from skysail.registry.control import Control
 from skysail.registry.documents import Documents, RememberedDocuments, StoredDocuments
@@ -69,7 +69,7 @@ class _Server(uvicorn.Server):
 async def serve(spec: ControlSpec) -> None:
     """Serve until SIGTERM, or until the parent is gone.
 
-    Raises `StoreError` or `ConfigError` where the state cannot be used.
+    Raises `StoreError` or `ConfigError` where the state cannot be used, and `DeployError` where no model can.
     """
     config = await asyncio.to_thread(_read, spec.config)
     stopping = asyncio.Event()
@@ -135,11 +135,17 @@ def _stop_at_the_end(spec: ControlSpec, stopping: asyncio.Event) -> None:
 
 
 async def _start(control: Control, parent: ParentLink, config: Config) -> None:
-    """Merge the file with what was there before, unless a predecessor of this process has; then wait for readiness."""
+    """Merge the file with what was there before, unless a predecessor of this process has; then wait for readiness.
+
+    Raises `DeployError` where no application can be answered, and so nothing is there to wait for.
+    """
     if not parent.memo.get("merged"):
         done = await control.apply(config, wholly=False, within=None)
-        for name, why in done.failed.items():
-            _log.error("%s: %s", name, why)
+        failed = [f"{name}: " + why.partition("\n")[0] for name, why in done.failed.items()]
+        for line in failed:  # the rest of what a worker said is in the log already
+            _log.error("%s", line)
+        if failed and not control.registry.answerable:
+            raise DeployError(f"no application can be answered: {failed[0]}")
         await parent.remember("merged", True)
     await control.wait_ready()
     await parent.ready()

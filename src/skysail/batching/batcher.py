@@ -183,10 +183,10 @@ class Batcher:
         now = self._now()
         station.ready = False
         batches, station.inflight = station.inflight, []
+        if batches:  # a worker runs one batch after another: those behind the first had not begun, and are innocent
+            self._suspects.died([call.row for call in batches[0].calls], now)
         for batch in batches:
-            calls = [call for call in batch.calls if not call.over]
-            self._suspects.died([call.row for call in batch.calls], now)
-            for call in calls:
+            for call in [call for call in batch.calls if not call.over]:
                 if self._suspects.quarantined(call.row, now):
                     self._fail(call, _quarantine(), now)
                 else:

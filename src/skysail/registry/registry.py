@@ -126,6 +126,11 @@ class Registry:
             raise UnknownApp(f"no application is called '{name}' ({nearest(name, self.apps)})")
         return self.apps[name]
 
+    @property
+    def answerable(self) -> bool:
+        """Whether there is a model for at least one of the applications, or none to answer for."""
+        return not self.apps or any(m in self.models for app in self.apps.values() for m in app.config.models)
+
     # Models.
 
     def allot(self, name: str) -> tuple[Registry, int]:

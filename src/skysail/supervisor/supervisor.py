@@ -142,7 +142,8 @@ class Supervisor:
     def exited(self, child: Child, code: int | None, how: str) -> None:
         """Tell control and the log of an end; give up where starting again is useless."""
         status = child.status()
-        self._tell("exited", status=msgspec.to_builtins(status))
+        if not self._stopping.is_set():  # what ends because everything ends says nothing about a model
+            self._tell("exited", status=msgspec.to_builtins(status))
         if status.state == "stopping" and code in (0, -signal.SIGTERM):
             return
         self._say(f"{child.name} {how}")
