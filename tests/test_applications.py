@@ -28,8 +28,8 @@ def make(**served: Any) -> Application:
 def test_ready_models_come_in_config_order() -> None:
     """Those without a current version, or without a replica, are left out."""
     app = make(c=SimpleNamespace(ready=True), a=SimpleNamespace(ready=True), b=SimpleNamespace(ready=False))
-    assert app.ready() == ("a", "c")
-    assert make().ready() == ()
+    assert app.candidates == ("a", "c")
+    assert make().candidates == ()
 
 
 def test_the_cache_is_the_applications_choice() -> None:

@@ -209,7 +209,7 @@ async def test_replicas_come_and_go(tmp_path_factory: pytest.TempPathFactory) ->
         for spec, count in ((first, 1), (both, 2), (first, 1)):
             await it.frontend.apply(Topology(apps=app("m"), versions=(spec,), current={"m": 1}))
             assert len(it.frontend.stats()["models"]["m@1"]["replicas"]) == count
-            if count == 1 and it.heard.verdicts.empty() and not it.frontend.engine.apps["a"].ready():
+            if count == 1 and it.heard.verdicts.empty() and not it.frontend.engine.apps["a"].candidates:
                 await it.heard.next()
             assert (await it.predict(str(count).encode())).output == Output(b"1")
 

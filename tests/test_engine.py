@@ -232,6 +232,7 @@ def test_no_ready_model_is_unavailable_at_once() -> None:
     async def scenario(world: World) -> None:
         for model in world.models.values():
             model.ready = False
+        world.app.refresh()
         assert world.predict() is None
         assert world.told[0].failure is not None
         assert world.told[0].failure.code == "unavailable"
@@ -244,6 +245,7 @@ def test_a_model_without_a_replica_is_not_asked() -> None:
 
     async def scenario(world: World) -> None:
         world.models["y"].ready = False
+        world.app.refresh()
         world.predict()
         world.say("x", "7")
         world.say("z", "7")
@@ -480,6 +482,7 @@ def test_feedback_by_input_without_models_says_so() -> None:
     async def scenario(world: World) -> None:
         for model in world.models.values():
             model.ready = False
+        world.app.refresh()
         assert isinstance(await world.observe(row=b"[5]", label=b"8"), Unavailable)
 
     play(scenario)

@@ -23,6 +23,7 @@ class Model:
 
     def __init__(self, ref: str) -> None:
         self.ref = ref
+        self.cached = self
         self.calls: list[Call] = []
 
     def ask(self, call: Call) -> None:
@@ -44,7 +45,8 @@ def evaluate(outcomes: dict[str, Output | Failure | None]) -> Decision | Skysail
         app: Any = SimpleNamespace(
             name="app",
             policy=policy,
-            ready=lambda: tuple(models),
+            candidates=tuple(models),
+            cache=True,
             served=models,
             predictor=models.__getitem__,
             states=SimpleNamespace(view=lambda context, names: policy.initial(names)),

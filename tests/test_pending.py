@@ -36,7 +36,11 @@ class Models:
 def make(*asked: str) -> tuple[Pending, Models]:
     """A query pending at these models."""
     models = Models()
-    app: Any = SimpleNamespace(served={m: SimpleNamespace(ref=f"{m}@1") for m in "abc"}, predictor=lambda model: models)
+    app: Any = SimpleNamespace(
+        served={m: SimpleNamespace(ref=f"{m}@1", cached=models) for m in "abc"},
+        predictor=lambda model: models,
+        cache=True,
+    )
     query = Query("id", b"1", False, None, 10.0, 11.0, 0.5)
     trust = Distribution(("a", "b", "c"), (0.5, 0.3, 0.2))
     pending = Pending(models, app, query, State(), Selection(trust, asked, (1.0,) * len(asked)), lambda told: None)

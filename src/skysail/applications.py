@@ -53,10 +53,17 @@ class Application:
     counters: ApplicationCounters
     served: Mapping[str, Served]
 
-    def ready(self) -> tuple[str, ...]:
-        """The candidates that can be asked now, in config order."""
+    candidates: tuple[str, ...] = ()
+    """The models that can be asked now, in config order; kept by `refresh`."""
+
+    def __post_init__(self) -> None:
+        """Find out who can be asked."""
+        self.refresh()
+
+    def refresh(self) -> None:
+        """A replica has come or gone."""
         served = self.served
-        return tuple([name for name in self.models if name in served and served[name].ready])
+        self.candidates = tuple([name for name in self.models if name in served and served[name].ready])
 
     def predictor(self, model: str) -> Predictor:
         """Whom to ask for a model's output."""

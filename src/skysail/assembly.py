@@ -241,6 +241,8 @@ class Frontend:
         A version that is complete for the first time is judged: does its input fit, and does
         it answer a row that its predecessor answered?
         """
+        for app in self.engine.apps.values():
+            app.refresh()
         self._changes.set()
         ref = version.model
         if not version.complete or ref in self._verdicts or self._versions.get(ref) is not version:
@@ -302,7 +304,7 @@ class Frontend:
             return dict.fromkeys(self.engine.apps, "the server is draining")
         if not self.engine.apps:
             return {"*": "no application is configured yet"}
-        return {name: self._why_not(app) for name, app in self.engine.apps.items() if not app.ready()}
+        return {name: self._why_not(app) for name, app in self.engine.apps.items() if not app.candidates}
 
     def failing(self) -> str | None:
         """Why the state cannot be written now; predictions go on without it."""
@@ -346,7 +348,7 @@ class Frontend:
         app = self.engine.apps.get(name)
         if app is None:
             raise UnknownApp(f"no application is called {name!r} ({nearest(name, self.engine.apps)})")
-        candidates = app.ready() or app.models
+        candidates = app.candidates or app.models
         trust = app.policy.distribution(app.states.view(context, candidates))
         return {model: trust.weight(model) for model in app.models}
 

@@ -108,7 +108,7 @@ class Engine:
         slo = app.slo
         deadline = now + (slo if limit is None or limit > slo else limit)
         query = Query(self._ids.next(), row, binary, context, now, deadline, self._rng.random())
-        candidates = app.ready()
+        candidates = app.candidates
         if not candidates:
             self._answer_without(app, query, done)
             return None
@@ -317,7 +317,7 @@ class Engine:
 def _another(pending: Pending) -> str | None:
     """The model trusted most among those that could still be asked."""
     trust = pending.selection.distribution
-    rest = [model for model in pending.app.ready() if model not in pending.asked]
+    rest = [model for model in pending.app.candidates if model not in pending.asked]
     return max(rest, key=trust.weight) if rest else None
 
 

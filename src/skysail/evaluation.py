@@ -37,7 +37,7 @@ class Evaluator:
     ) -> None:
         """Ask all models that are ready; `done` gets the decision to learn from, or why there is none."""
         now = self._now()
-        candidates = app.ready()
+        candidates = app.candidates
         if not candidates:
             done(Unavailable(f"no model of {app.name!r} is ready, and this input was not asked about lately"))
             return

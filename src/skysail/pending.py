@@ -101,17 +101,20 @@ class Pending:
 
     def ask(self, models: tuple[str, ...]) -> None:
         """Ask these models too; what the cache knows arrives before this returns."""
-        app, query, served, first, more = self.app, self.query, self.app.served, len(self.asked), len(models)
+        app, query, first = self.app, self.query, len(self.asked)
         self.asked += models
-        self.waiting += more
-        self.refs += [served[model].ref for model in models]
-        self.outcomes += [None] * more
-        self.latencies += [None] * more
-        asks = [Ask(self, index, query) for index in range(first, first + more)]
-        self.asks += asks
-        for model, ask in zip(models, asks, strict=True):
+        self.waiting += len(models)
+        predictors = []
+        for index, model in enumerate(models, first):
+            served = app.served[model]
+            self.refs.append(served.ref)
+            self.outcomes.append(None)
+            self.latencies.append(None)
+            self.asks.append(Ask(self, index, query))
+            predictors.append(served.cached if app.cache else served.direct)
+        for predictor, ask in zip(predictors, self.asks[first:], strict=True):
             if not self.over:
-                app.predictor(model).ask(ask)
+                predictor.ask(ask)
 
     def arrived(self, index: int, outcome: Outcome, now: float) -> None:
         """A model's outcome is here: in time, or late, when an output can still complete the record."""

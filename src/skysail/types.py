@@ -85,13 +85,15 @@ _UNREAD: Any = object()
 class Output:
     """What a model said of one row: its JSON text, read only when somebody needs the value.
 
-    Outputs are shared (by the cache, and by all who wait for one evaluation), so they are never changed.
+    Outputs are shared (by the cache, and by all who wait for one evaluation), so they are never changed. `born` is when
+    the cache was given it, in monotonic seconds.
     """
 
-    __slots__ = ("_value", "raw")
+    __slots__ = ("_value", "born", "raw")
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
+        self.born = 0.0
         self._value = _UNREAD
 
     @property

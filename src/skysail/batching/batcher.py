@@ -166,14 +166,14 @@ class Batcher:
         self._rows += rows
         self._sizes.append(rows)
         self._durations.record(seconds)
-        suspects = self._suspects
+        if isinstance(outcomes[-1], Output):
+            self.sample = (batch.calls[-1].row, batch.calls[-1].binary)
+        if self._suspects:
+            for call in batch.calls:
+                self._suspects.survived(call.row)
         for call, outcome in zip(batch.calls, outcomes, strict=True):
-            if suspects:
-                suspects.survived(call.row)
-            if isinstance(outcome, Failure):
+            if outcome.__class__ is Failure:
                 self._failures[outcome.code] += 1
-            else:
-                self.sample = (call.row, call.binary)
             if not call.over:
                 call.over = True
                 call.settle(outcome, now)
@@ -292,10 +292,10 @@ class Batcher:
         trusted = estimate.known(now) and (bool(station.inflight) or now - station.last_done < _QUIET)
         needed = station.ahead(now) + estimate.expected(min(cap, len(heap))) if trusted else 0.0
         calls: list[Call] = []
-        size = 0
+        size, suspects = 0, self._suspects or None
         while heap and len(calls) < cap and size < _MOST_BYTES:
             call = heap[0][2]
-            if self._suspects and calls and self._suspects.alone(call.row, now):
+            if suspects is not None and calls and suspects.alone(call.row, now):
                 break
             heappop(heap)
             if call.over or not call.queued:
@@ -306,7 +306,7 @@ class Batcher:
                 continue
             calls.append(call)
             size += len(call.row)
-            if self._suspects and self._suspects.alone(call.row, now):
+            if suspects is not None and suspects.alone(call.row, now):
                 break
         return calls
 

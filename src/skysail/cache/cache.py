@@ -15,7 +15,7 @@ Key = tuple[int, bytes]
 alone.
 """
 
-_OVERHEAD = 360
+_OVERHEAD = 330
 """Bytes that an entry costs besides its row and output: tuple, two bytes objects, output, entry and the table's
 share.
 """
@@ -41,7 +41,7 @@ class Cache:
     """
 
     def __init__(self, budget: int, ttl: float | None, clock: Clock) -> None:
-        self._entries: OrderedDict[Key, tuple[Output, float]] = OrderedDict()
+        self._entries: OrderedDict[Key, Output] = OrderedDict()
         self._budget = budget
         self._ttl = ttl
         self._now = clock.monotonic
@@ -50,12 +50,11 @@ class Cache:
 
     def get(self, key: Key) -> Output | None:
         """The output kept under a key, which becomes the most recently used."""
-        entry = self._entries.get(key)
-        if entry is None:
+        output = self._entries.get(key)
+        if output is None:
             self._misses += 1
             return None
-        output, stored = entry
-        if self._ttl is not None and self._now() - stored > self._ttl:
+        if self._ttl is not None and self._now() - output.born > self._ttl:
             self._expired += 1
             self._misses += 1
             self._remove(key)
@@ -72,10 +71,11 @@ class Cache:
         entries = self._entries
         if key in entries:
             self._remove(key)
-        entries[key] = (output, now)
+        output.born = now
+        entries[key] = output
         self._bytes += size
         while self._bytes > self._budget:
-            oldest, (gone, _) = entries.popitem(last=False)
+            oldest, gone = entries.popitem(last=False)
             self._bytes -= len(oldest[1]) + len(gone.raw) + _OVERHEAD
             self._evicted += 1
 
@@ -92,5 +92,5 @@ class Cache:
         )
 
     def _remove(self, key: Key) -> None:
-        output, _ = self._entries.pop(key)
+        output = self._entries.pop(key)
         self._bytes -= len(key[1]) + len(output.raw) + _OVERHEAD

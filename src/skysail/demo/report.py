@@ -112,8 +112,8 @@ def _advice(drive: Drive) -> list[str]:
     if share <= _MANY_DEFAULTS:
         return []
     return [
-        f"Defaults count as wrong, and {share:.1%} of the answers were defaults: the machine was too busy for this rate. "
-        "Try a lower one for longer, as --rate 100 --seconds 60."
+        f"{share:.1%} of the answers were defaults, which count as wrong: the machine was too busy for this rate.",
+        "Try a lower one for longer, as --rate 100 --seconds 60.",
     ]
 
 

@@ -115,9 +115,9 @@ class Buffer:
     def encode(self) -> None:
         """Encode what is fresh, and drop what is too much."""
         start = len(self.prefix)
-        for id, decision in self.fresh.items():
-            record = self.waiting[int(id[start:], 16)] = encode_decision(decision)
-            self.waiting_bytes += len(record)
+        records = list(map(encode_decision, self.fresh.values()))
+        self.waiting.update(zip([int(id[start:], 16) for id in self.fresh], records, strict=True))
+        self.waiting_bytes += sum(map(len, records))
         self.fresh.clear()
         self.fresh_bytes = 0
         if self.waiting_bytes > self.limits.waiting:

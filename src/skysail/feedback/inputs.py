@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from hashlib import sha256
 
 from skysail.feedback.recent import Recent
@@ -22,16 +23,21 @@ class RecentInputs:
     """The newest decision of each application, context and input, of those made lately.
 
     It joins feedback to its decision where the input is known and the prediction's id is not. Bounded by the number of
-    inputs; one that is not here is to be evaluated anew.
+    inputs; one that is not here is to be evaluated anew. Decisions stand in a line, and are indexed when somebody
+    looks: most applications never do.
     """
 
     def __init__(self, limit: int = 32_768) -> None:
         self._ids: Recent[tuple[str, str | None, bytes], str] = Recent(limit)
+        self._line: deque[tuple[tuple[str, str | None, bytes], str]] = deque(maxlen=limit)
 
     def add(self, app: str, context: str | None, digest: bytes, id: str) -> None:
         """Note a decision."""
-        self._ids.put((app, context, digest), id)
+        self._line.append(((app, context, digest), id))
 
     def find(self, app: str, context: str | None, digest: bytes) -> str | None:
         """The id of the newest decision, or `None`."""
+        for key, newest in self._line:
+            self._ids.put(key, newest)
+        self._line.clear()
         return self._ids.get((app, context, digest))

@@ -56,21 +56,23 @@ _T = TypeVar("_T")
 
 def decode_predict(body: bytes, most_rows: int) -> Predict:
     """Read a predict body; `InvalidJSON`, `InvalidRequest` or `TooLarge` says what is wrong with it."""
-    request = _read(_predict, body)
+    request = _decode(_predict, _check(body))
     if (request.input is UNSET) == (request.inputs is UNSET):
         raise InvalidRequest("give exactly one of 'input' (one row) and 'inputs' (a list of rows)")
     if request.inputs is not UNSET and len(request.inputs) > most_rows:
         raise TooLarge(
             f"'inputs' has {len(request.inputs)} rows; at most {most_rows} fit one request ([server] max_rows)"
         )
-    _check_context(request.context)
-    _check_limit("deadline_ms", request.deadline_ms)
+    if request.context is not None:
+        _check_context(request.context)
+    if request.deadline_ms is not None:
+        _check_limit("deadline_ms", request.deadline_ms)
     return request
 
 
 def decode_observe(body: bytes, most_rows: int) -> Observe | list[Raw]:
     """Read an observe body: one observation, or the texts of several, so that a bad one harms no other."""
-    request = _read(_observe_body, body)
+    request = _decode(_observe_body, _check(body))
     if request.observations is UNSET:
         return _checked(request)
     if request != _ObserveBody(observations=request.observations):
@@ -135,10 +137,6 @@ def _check_limit(name: str, limit: float | None) -> None:
     """A time limit is a positive number of milliseconds."""
     if limit is not None and not (limit > 0 and isfinite(limit)):
         raise InvalidRequest(f"{name} is {limit}; it must be more than 0 milliseconds")
-
-
-def _read(decoder: msgspec.json.Decoder[_T], body: bytes) -> _T:
-    return _decode(decoder, _check(body))
 
 
 def _decode(decoder: msgspec.json.Decoder[_T], text: bytes | Raw) -> _T:
