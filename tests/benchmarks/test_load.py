@@ -35,12 +35,22 @@ def bare() -> Iterator[str]:
 def test_no_two_requests_are_alike(load: Any) -> None:
     """A cache can answer none of them, and each is as long as it says."""
     bodies = load.sample_bodies(3, rows=4)
-    requests = list(itertools.islice(load._requests("h", "/p", bodies), 100))
+    requests = list(itertools.islice(load._requests("h", "/p", bodies, 10**11 - 50), 100))
     assert len(set(requests)) == 100
     for request in requests:
         head, _, body = request.partition(b"\r\n\r\n")
         assert load._length(head) == len(body)
         assert len(json.loads(body)["input"]) == 3
+
+
+def test_runs_have_no_request_in_common(load: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that begins a millisecond after another, which sent a thousand requests, sends none of them again."""
+    bodies = load.sample_bodies(3, rows=4)
+    requests = []
+    for milliseconds in (1, 2):
+        monkeypatch.setattr(load.time, "time_ns", lambda now=milliseconds * 10**6: now)
+        requests += itertools.islice(load._requests("h", "/p", bodies, load._first_number()), 1000)
+    assert len(set(requests)) == 2000
 
 
 @pytest.mark.slow

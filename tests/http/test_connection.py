@@ -253,8 +253,10 @@ def test_a_half_closed_client_is_answered(play: Any) -> None:
         await rig.until(lambda: len(rig.desk.held) == 2)
         rig.desk.release(1)
         rig.desk.release(0)
-        assert (await client.reply()).status == 100  # are you still there?
-        assert [(await client.reply()).body for _ in range(2)] == [b"one", b"two"]
+        first = await client.reply()
+        if first.status == 100:  # it was asked whether it is still there
+            first = await client.reply()
+        assert [first.body, (await client.reply()).body] == [b"one", b"two"]
         assert await client.rest() == b""
         assert rig.desk.gone == []
         await rig.until(lambda: not rig.server.statistics().connections)
