@@ -101,7 +101,7 @@ def _work(listener: socket.socket) -> None:
                 connection.sendall(b"".join(encode(Result(message.id, bytes(n), [b"1"] * n, 0.0, 0.0, ""))))
 
 
-async def _serve(worker_path: str, port: int) -> None:
+async def _serve(worker_path: str, worker_pid: int, port: int) -> None:
     loop = asyncio.get_running_loop()
     _, frontend = await loop.create_unix_connection(_Frontend, worker_path)
     await frontend.greeted.wait()
@@ -112,7 +112,7 @@ async def _serve(worker_path: str, port: int) -> None:
     ended = asyncio.Event()
     for end in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(end, ended.set)
-    print(f"bare ready: http://{host}:{port}/predict", flush=True)
+    print(f"bare ready: worker {worker_pid} at http://{host}:{port}/predict", flush=True)
     await ended.wait()
     await server.aclose()
 
@@ -125,7 +125,7 @@ def _run(port: int) -> None:
         command = [sys.executable, "-m", "benchmarks.bare", "--worker", str(listener.fileno())]
         with subprocess.Popen(command, pass_fds=[listener.fileno()]) as worker:
             try:
-                uvloop.run(_serve(path, port))
+                uvloop.run(_serve(path, worker.pid, port))
             finally:
                 worker.kill()
 

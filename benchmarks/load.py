@@ -3,9 +3,10 @@
     python -m benchmarks.load URL [--floats 64] [--connections 64] [--seconds 8] [--tool wrk|own]
 
 Every body is another one: sample rows in turn, each with a number of its own in the place of `MARK`, so that no cache
-can answer. Uses `wrk` where it is installed, else a small generator of ours, which takes several times the processor
-time and so shows a lower rate on the same cores: compare only numbers of one tool. A closed loop sends less while the
-server is slow, so its percentiles flatter (coordinated omission): it measures capacity, not latency at a given rate.
+can answer; nor do two runs have a body in common (see `_first_number`). Uses `wrk` where it is installed, else a small
+generator of ours, which takes several times the processor time and so shows a lower rate on the same cores: compare
+only numbers of one tool. A closed loop sends less while the server is slow, so its percentiles flatter (coordinated
+omission): it measures capacity, not latency at a given rate.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ __all__ = ["MARK", "Load", "Tool", "measure", "sample_bodies"]
 MARK = "0.000000000001"
 """The text in a body that is replaced by a number of the same length, another for each request."""
 
+_NUMBERS = 10**11
+
 Tool = Literal["wrk", "own"]
 """What sends the requests."""
 
@@ -41,6 +44,7 @@ local heads, tails, count, thread = {}, {}, 0, 0
 local threads = 0
 function setup(t) threads = threads + 1; t:set("id", threads) end
 function init(args)
+  count = tonumber(args[3])
   for line in io.lines(args[1]) do
     local request = wrk.format("POST", nil, { ["Content-Type"] = "application/json" }, line)
     local from, to = request:find(args[2], 1, true)
@@ -50,7 +54,7 @@ end
 function request()
   count = count + 1
   local i = count % #heads + 1
-  return heads[i] .. string.format("0.%d%011d", id, count) .. tails[i]
+  return heads[i] .. string.format("0.%d%011.0f", id, count % 1e11) .. tails[i]
 end
 function done(summary, latency)
   local e = summary.errors
@@ -124,9 +128,12 @@ def _run_wrk(url: str, bodies: Sequence[str], connections: int, seconds: float) 
         script.write_text(_LUA)
         lines.write_text("\n".join(bodies))
         duration = max(1, round(seconds))
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{duration}s", "-s", str(script), url, "--", str(lines), MARK]
-        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    numbers = next(line for line in out.splitlines() if line.startswith("LOAD ")).split()[1:]
+        wrk = ["wrk", "-t1", f"-c{connections}", f"-d{duration}s", "-s", str(script), url]
+        command = [*wrk, "--", str(lines), MARK, str(_first_number())]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise OSError(f"wrk ended with exit code {done.returncode}: {done.stderr.strip() or done.stdout.strip()}")
+    numbers = next(line for line in done.stdout.splitlines() if line.startswith("LOAD ")).split()[1:]
     requests, took, p50, p99, errors = map(float, numbers)
     return Load(
         tool="wrk", requests=int(requests), seconds=took / 1e6, p50=p50 / 1e6, p99=p99 / 1e6, errors=int(errors)
@@ -140,7 +147,7 @@ def _run_own(url: str, bodies: Sequence[str], connections: int, seconds: float) 
 async def _closed_loop(url: str, bodies: Sequence[str], connections: int, seconds: float) -> Load:
     target = urlsplit(url)
     host, port = target.hostname or "127.0.0.1", target.port or 80
-    requests = _requests(target.netloc, target.path, bodies)
+    requests = _requests(target.netloc, target.path, bodies, _first_number())
     latencies: list[float] = []
     loop = asyncio.get_running_loop()
     clients = [_Client(requests, latencies) for _ in range(connections)]
@@ -161,15 +168,22 @@ async def _closed_loop(url: str, bodies: Sequence[str], connections: int, second
     )
 
 
-def _requests(host: str, path: str, bodies: Sequence[str]) -> Iterator[bytes]:
+def _first_number() -> int:
+    """Where a run's numbers begin: the time in microseconds. No server is asked more often than once in each of them,
+    so no later run on this day meets the same number.
+    """
+    return time.time_ns() // 1000 % _NUMBERS
+
+
+def _requests(host: str, path: str, bodies: Sequence[str], first: int) -> Iterator[bytes]:
     """Requests without end, no two alike."""
     halves = []
     for body in bodies:
         head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
         before, _, after = f"{head}\r\n\r\n{body}".encode().partition(MARK.encode())
         halves.append((before, after))
-    for number, (before, after) in enumerate(itertools.cycle(halves)):
-        yield b"%b0.1%011d%b" % (before, number, after)
+    for number, (before, after) in enumerate(itertools.cycle(halves), first):
+        yield b"%b0.1%011d%b" % (before, number % _NUMBERS, after)
 
 
 class _Client(asyncio.Protocol):

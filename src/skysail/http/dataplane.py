@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 from urllib.parse import unquote
 
 import msgspec
@@ -26,7 +26,6 @@ from skysail.errors import (
 from skysail.http.answers import encode_prediction, encode_predictions
 from skysail.http.bodies import Observe, decode_observe, decode_predict, header_context, header_limit, observation
 from skysail.http.request import Refusal, Request
-from skysail.pending import Pending
 from skysail.types import Failure
 
 __all__ = ["DataPlane", "Health"]
@@ -34,6 +33,7 @@ __all__ = ["DataPlane", "Health"]
 _JSON_TYPES = frozenset({b"", b"application/json", b"*/*", b"application/x-www-form-urlencoded"})
 _BINARY = b"application/octet-stream"
 _MOST_ROUTES = 1024
+_T = TypeVar("_T")
 
 
 class Health(Protocol):
@@ -60,6 +60,27 @@ class _Route(NamedTuple):
     binary: bool = False
     public: bool = False
     """Whether it needs no token."""
+
+
+class _Gather(Generic[_T]):
+    """Waits for the answers to a list, each in its place; `done` gets them all, at once where the list is empty."""
+
+    def __init__(self, count: int, done: Callable[[list[_T]], None]) -> None:
+        self._answers: dict[int, _T] = {}
+        self._count = count
+        self._done = done
+        if count == 0:
+            done([])
+
+    def slot(self, index: int) -> Callable[[_T], None]:
+        """What is to be called with the answer of this place."""
+
+        def answer(value: _T) -> None:
+            self._answers[index] = value
+            if len(self._answers) == self._count:
+                self._done([self._answers[i] for i in range(self._count)])
+
+        return answer
 
 
 class DataPlane:
@@ -182,28 +203,16 @@ class DataPlane:
     def _predict_many(
         self, request: Request, app: Application, rows: list[Raw], context: str | None, limit: float | None
     ) -> None:
-        predictions: list[Prediction | None] = [None] * len(rows)
-        waiting = len(rows)
-        if not rows:
-            request.reply(200, b'{"predictions":[]}')
-            return
+        def done(predictions: list[Prediction]) -> None:
+            request.reply(200, encode_predictions(predictions))
 
-        def collect(index: int) -> Callable[[Prediction], None]:
-            def done(prediction: Prediction) -> None:
-                nonlocal waiting
-                predictions[index] = prediction
-                waiting -= 1
-                if waiting == 0:
-                    request.reply(200, encode_predictions([p for p in predictions if p is not None]))
-
-            return done
-
+        gather = _Gather(len(rows), done)
         seconds = None if limit is None else limit / 1e3
-        pending: list[Pending] = []
-        for index, row in enumerate(rows):
-            one = self._engine.predict(app, bytes(row), collect(index), context=context, limit=seconds)
-            if one is not None:
-                pending.append(one)
+        asked = [
+            self._engine.predict(app, bytes(row), gather.slot(index), context=context, limit=seconds)
+            for index, row in enumerate(rows)
+        ]
+        pending = [one for one in asked if one is not None]
 
         def gone() -> None:
             for one in pending:
@@ -232,30 +241,18 @@ class DataPlane:
         self._engine.observe(app, _feedback(body), done)
 
     def _observe_many(self, request: Request, app: Application, items: list[Raw]) -> None:
-        verdicts: list[Verdict | None] = [None] * len(items)
-        waiting = len(items)
-        if not items:
-            request.reply(200, _tally([]))
-            return
+        def done(verdicts: list[Verdict]) -> None:
+            request.reply(200, _tally(verdicts))
 
-        def collect(index: int) -> Callable[[Verdict], None]:
-            def done(verdict: Verdict) -> None:
-                nonlocal waiting
-                verdicts[index] = verdict
-                waiting -= 1
-                if waiting == 0:
-                    request.reply(200, _tally([v for v in verdicts if v is not None]))
-
-            return done
-
+        gather = _Gather(len(items), done)
         for index, item in enumerate(items):
-            done = collect(index)
+            told = gather.slot(index)
             try:
                 feedback = _feedback(observation(item))
             except RequestError as error:
-                done(error)
-                continue
-            self._engine.observe(app, feedback, done)
+                told(error)
+            else:
+                self._engine.observe(app, feedback, told)
 
     # -- the rest -----------------------------------------------------------------------------------------------------
 
