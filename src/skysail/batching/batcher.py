@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
+from math import inf
 from typing import Protocol
 
 from skysail.batching.estimator import Estimator
@@ -119,6 +120,8 @@ class Batcher:
         self._suspects = Suspects()
         self._quiet = asyncio.Event()
         self._batches = self._rows = 0
+        self._full = 1
+        self._full_seconds = inf
         self._sizes: deque[int] = deque(maxlen=_RECENT)
         self._durations = Histogram()
         self._failures: Counter[str] = Counter()
@@ -161,6 +164,8 @@ class Batcher:
         station.estimator.add(rows, seconds, now)
         station.sizing.observe(rows, seconds, self.budget(station.depth))
         _set_depth(station, busy, seconds)
+        self._full = station.sizing.cap
+        self._full_seconds = station.estimator.p99(self._full) if station.estimator.known(now) else inf
         self.wake()
         self._batches += 1
         self._rows += rows
@@ -259,6 +264,8 @@ class Batcher:
         waiting = len(self._heap)
         if waiting >= _MOST_QUEUED:
             return Failure("overload", f"{waiting} rows wait for this model already")
+        if (waiting // self._full + 4) * self._full_seconds < call.deadline - call.arrived:
+            return None  # even if what is in hand had just begun: most calls need no closer look
         soonest = min(_wait(s, waiting // ready, call.arrived) for s in self.stations if s.ready)
         if call.arrived + soonest > call.deadline:
             return Failure("overload", f"the work ahead of it would take {soonest * 1e3:.0f} ms more")
