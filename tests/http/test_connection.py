@@ -368,6 +368,11 @@ class Table:
             self.hub.sweep()
         self.turn()
 
+    def receive(self, data: bytes) -> None:
+        """Let these bytes come, and what they complete be handled."""
+        self.connection.data_received(data)
+        self.turn()
+
     def turn(self) -> None:
         """Let what was answered be written."""
         self.loop.run_until_complete(asyncio.sleep(0))
@@ -400,7 +405,7 @@ def test_a_client_that_does_not_read_does_not_fill_the_memory(play: Any) -> None
 def test_answers_of_one_turn_are_one_write(loop: Any) -> None:
     """Those given while reading, and those that a worker's batch brings, each go out together."""
     table = Table(loop)
-    table.connection.data_received(post("/a", b"x") * 5)
+    table.receive(post("/a", b"x") * 5)
     for request in table.held[:4]:
         request.reply(200, b"")
     assert table.wire.writes == []
@@ -414,7 +419,7 @@ def test_answers_of_one_turn_are_one_write(loop: Any) -> None:
 def test_an_answer_given_while_reading_is_written_at_once(loop: Any) -> None:
     """What needs no worker does not wait for the turn's end."""
     table = Table(loop)
-    table.connection.data_received(b"nonsense\r\n\r\n")
+    table.receive(b"nonsense\r\n\r\n")
     assert table.wire.writes
 
 
@@ -432,7 +437,7 @@ def test_reading_pauses_while_the_client_does_not_take_its_answers(loop: Any) ->
 def test_reading_pauses_at_the_bound_and_goes_on_below_it(loop: Any) -> None:
     """What arrived already is kept; more is not asked for."""
     table = Table(loop, pipeline=2)
-    table.connection.data_received(post("/a") * 5)
+    table.receive(post("/a") * 5)
     assert (len(table.held), table.wire.reading) == (2, False)
     for _ in range(3):
         table.held.pop(0).reply(200, b"")
@@ -443,7 +448,7 @@ def test_reading_pauses_at_the_bound_and_goes_on_below_it(loop: Any) -> None:
 def test_a_paused_client_is_not_slow(loop: Any) -> None:
     """The time in which we do not read is not its fault."""
     table = Table(loop, pipeline=1, header_timeout=1.0, linger=1.0)
-    table.connection.data_received(post("/a") * 2 + b"POST")
+    table.receive(post("/a") * 2 + b"POST")
     assert not table.wire.reading
     table.sweeps(100)
     assert not table.wire.closed
@@ -469,7 +474,7 @@ def test_a_client_that_never_takes_its_answers_is_cut_off(loop: Any) -> None:
 
     closing = Table(loop, idle_timeout=10.0)
     closing.wire.unsent = 100
-    closing.connection.data_received(post("/a", b"", "Connection: close"))
+    closing.receive(post("/a", b"", "Connection: close"))
     closing.held[0].reply(200, b"")
     closing.turn()
     assert closing.wire.closed == "closed"
@@ -482,7 +487,7 @@ def test_a_client_that_never_takes_its_answers_is_cut_off(loop: Any) -> None:
 def test_an_answer_after_the_end_is_harmless(loop: Any) -> None:
     """Between the cut and the transport's word of it, nothing is written."""
     table = Table(loop)
-    table.connection.data_received(post("/a") * 2)
+    table.receive(post("/a") * 2)
     table.connection.abort()
     for request in table.held:
         request.reply(200, b"")
@@ -503,7 +508,7 @@ def test_failing_after_the_answer_is_only_logged(loop: Any, caplog: pytest.LogCa
         raise ZeroDivisionError
 
     table.handle = handle  # type: ignore[method-assign]
-    table.connection.data_received(post("/a"))
+    table.receive(post("/a"))
     assert [write[9:12] for write in table.wire.writes] == [b"200"]
     assert "ZeroDivisionError" in caplog.text
 
@@ -531,7 +536,7 @@ def test_no_stream_is_too_much(loop: Any, caplog: pytest.LogCaptureFixture, stre
     table = Table(loop, pipeline=3)
     connection = table.connection
     for piece in stream:
-        connection.data_received(piece)
+        table.receive(piece)
     if ends:
         keep = connection.eof_received()
         assert keep == any(not request.status for request in table.held)

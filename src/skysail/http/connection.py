@@ -144,6 +144,10 @@ class Connection(asyncio.Protocol):
         """Close at once, whatever is under way."""
         self._transport.abort()
 
+    def handle(self, request: Request) -> None:
+        """Have a complete request handled."""
+        self._handle(request)
+
     def flush(self) -> None:
         """Write the answers whose turn has come."""
         self._flush()
@@ -161,7 +165,7 @@ class Connection(asyncio.Protocol):
         if len(self._line) > self._limits.pipeline:
             self._waiting.append(request)
         else:
-            self._handle(request)
+            self._hub.handle_soon(self, request)
 
     def answered(self, request: Request) -> None:
         """Write an answer if it is its turn."""
