@@ -48,7 +48,10 @@ def test_the_demo_from_beginning_to_end(tmp_path: Path, capsys: pytest.CaptureFi
 def test_an_interrupted_demo_takes_its_server_along(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM in the middle of the run end it with code 130, and the server with it."""
     options = ["--plain", "--rate", "20", "--folder", str(tmp_path / "demo")]
-    command = [sys.executable, "-m", "skysail.cli.main", "demo", *options]
+    # What runs in the background of a shell inherits that Ctrl-C is ignored; this is to run as if in the foreground.
+    foreground = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    start = f"{foreground}; from skysail.cli.main import main; main()"
+    command = [sys.executable, "-c", start, "demo", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         line = next(line for line in child.stdout if line.startswith("Serving at"))

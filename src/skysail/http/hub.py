@@ -138,7 +138,7 @@ class Hub:
         """Have a request handled at the end of this turn of the loop, with all others that were read in it.
 
         Between two system calls the processor forgets the code that a query needs: reading all, then handling all, then
-        writing all costs a quarter less than taking each request the whole way.
+        writing all costs less than taking each request the whole way.
         """
         self.read.append((member, request))
         if len(self.read) == 1:
