@@ -29,7 +29,7 @@ class LedgerLimits:
     flush: float = 0.05
     """Seconds a decision waits for others to be written with."""
 
-    recent: int = 8 << 20
+    recent: int = 2 << 20
     """Bytes of written decisions that are remembered, so that feedback soon after needs no disk."""
 
     waiting: int = 32 << 20

@@ -27,7 +27,7 @@ class RecentInputs:
     looks: most applications never do.
     """
 
-    def __init__(self, limit: int = 32_768) -> None:
+    def __init__(self, limit: int = 4_096) -> None:
         self._ids: Recent[tuple[str, str | None, bytes], str] = Recent(limit)
         self._line: deque[tuple[tuple[str, str | None, bytes], str]] = deque(maxlen=limit)
 
