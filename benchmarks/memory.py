@@ -119,7 +119,7 @@ def _state_line(server: Skysail) -> str:
     written, budget = server.status()["ledger"]["written"], _LEDGER // MIB
     return (
         f"state file after {written:,} decisions: {size:.1f} MiB with its WAL, {used:.1f} MiB in use; ledger budget "
-        f"{budget} MiB, enforced once a minute"
+        f"{budget} MiB, enforced each time an eighth of it has been written"
     )
 
 

@@ -200,6 +200,25 @@ def test_nothing_is_refused_while_a_replica_is_idle() -> None:
     assert call in bench.wires[0].batches[-1].calls
 
 
+def test_a_bad_moment_is_over_with_the_first_good_batch() -> None:
+    """Slow batches at the start (a cold cache, a busy machine) do not keep an idle replica from being asked."""
+    bench = Bench(cap=4)
+    bench.teach(1, 0.08, times=20)
+    assert bench.ask(within=0.05).outcome is None
+    bench.turn()
+    bench.clock.advance(0.3)
+    probe = bench.ask(within=0.05)
+    bench.turn()
+    bench.answer(seconds=0.001)
+    assert probe.code == "output"
+    for _ in range(5):
+        bench.clock.advance(0.01)
+        call = bench.ask(within=0.05)
+        bench.turn()
+        bench.answer(seconds=0.001)
+        assert call.code == "output"
+
+
 def test_a_hopeless_call_is_dropped_with_the_reason_deadline() -> None:
     """A row that even an idle replica could not answer in time is answered at once and never run."""
     bench = Bench(cap=4)

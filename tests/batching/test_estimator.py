@@ -50,3 +50,12 @@ def test_a_larger_batch_is_never_expected_to_be_faster() -> None:
     for i in range(64):
         estimator.add(1 + i % 8, 0.002 - 0.0001 * (i % 8), i * 0.01)
     assert estimator.expected(64) >= estimator.expected(1) > 0
+
+
+def test_the_best_is_no_slower_than_the_typical() -> None:
+    """One good batch among slow ones shows what is possible."""
+    estimator = Estimator()
+    for i in range(20):
+        estimator.add(1, 0.001 if i == 10 else 0.08, i * 0.01)
+    assert estimator.best(1) == pytest.approx(0.001)
+    assert estimator.expected(1) == pytest.approx(0.08)

@@ -27,7 +27,7 @@ _MOST_QUEUED = 65_536
 _MOST_BYTES = 32 << 20
 """Bytes of rows after which a batch is full, whatever its number of rows."""
 _RECENT = 256
-_QUIET = 1.0
+_QUIET = 0.25
 """Seconds without a batch after which an idle replica is given what comes, whatever the estimate says: that is how a
 stale estimate is corrected.
 """
@@ -295,9 +295,15 @@ class Batcher:
         """The next calls for a replica, most urgent first; those that cannot make it are answered on the way."""
         heap, cap = self._heap, station.sizing.cap
         estimate = station.estimator
-        # What a replica could do at best decides what is hopeless; a quiet one is given everything.
+        # A busy replica's batches come back all the time, and keep its estimate true. For an idle one, what it could
+        # do at best decides what is hopeless: else the slow batches of a bad moment would keep away better ones.
         trusted = estimate.known(now) and (bool(station.inflight) or now - station.last_done < _QUIET)
-        needed = station.ahead(now) + estimate.expected(min(cap, len(heap))) if trusted else 0.0
+        if station.inflight:
+            needed = station.ahead(now) + estimate.expected(min(cap, len(heap)))
+        else:
+            needed = estimate.best(1)
+        if not trusted:
+            needed = 0.0
         calls: list[Call] = []
         size, suspects = 0, self._suspects or None
         while heap and len(calls) < cap and size < _MOST_BYTES:
@@ -309,7 +315,7 @@ class Batcher:
                 continue
             call.queued = False
             if now + needed > call.deadline:
-                self._fail(call, _too_late(call, estimate.expected(1) if trusted else 0.0), now)
+                self._fail(call, _too_late(call, estimate.best(1) if trusted else 0.0), now)
                 continue
             calls.append(call)
             size += len(call.row)

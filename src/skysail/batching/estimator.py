@@ -23,18 +23,19 @@ class Estimator:
     the band and not the line.
     """
 
-    __slots__ = ("_alpha", "_band", "_beta", "_fresh", "_max_age", "_samples")
+    __slots__ = ("_alpha", "_band", "_beta", "_floor", "_fresh", "_max_age", "_samples")
 
     def __init__(self, max_age: float = 10.0) -> None:
         self._samples: deque[tuple[float, int, float]] = deque(maxlen=_WINDOW)
         self._max_age = max_age
-        self._alpha = self._beta = self._band = 0.0
+        self._alpha = self._beta = self._band = self._floor = 0.0
         self._fresh = 0
 
     def add(self, rows: int, seconds: float, now: float) -> None:
         """One batch: how many rows, how long it took the worker."""
         self._samples.append((now, rows, seconds))
         self._fresh += 1
+        self._floor = min(self._floor, seconds - self._alpha * rows)
         if self._fresh >= _REFIT_EVERY or len(self._samples) <= _REFIT_EVERY:
             self._fit(now)
 
@@ -48,6 +49,10 @@ class Estimator:
     def expected(self, rows: float) -> float:
         """The typical seconds of a batch of so many rows; 0 while nothing is known."""
         return self._alpha * rows + self._beta
+
+    def best(self, rows: float) -> float:
+        """The seconds of a batch of so many rows when all goes well, as well as the best of late."""
+        return max(0.0, self._alpha * rows + self._floor)
 
     def p99(self, rows: float) -> float:
         """The seconds that 99 of 100 batches of so many rows stay under."""
@@ -67,6 +72,7 @@ class Estimator:
         self._alpha = min(max(slope, 0.0), high_y / high_x)
         left = sorted(y - self._alpha * x for x, y in by_rows)
         self._beta = max(0.0, left[n // 2])
+        self._floor = left[0]
         self._band = max(0.0, left[min(n - 1, int(_QUANTILE * n))] - self._beta)
 
 

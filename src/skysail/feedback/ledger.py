@@ -20,6 +20,7 @@ from skysail.types import Decision, Observation
 __all__ = ["Ledger", "LedgerStatistics"]
 
 _PRUNE_EVERY = 60.0
+"""Seconds between prunings; one comes before that when an eighth of the budget has been written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +91,7 @@ class Ledger:
         self._failing: StoreError | None = None
         self._retry = self._limits.retry
         self._prune_at = 0.0
+        self._unpruned = 0
         self._commits = self._written = self._observed = 0
         self._commit_seconds = 0.0
 
@@ -239,7 +241,8 @@ class Ledger:
         self._buffer.landed()
         for (_, done), outcome in zip(flight.observations, first, strict=True):
             self._tell(done, outcome)
-        if self._clock.monotonic() >= self._prune_at:
+        self._unpruned += flight.size
+        if self._clock.monotonic() >= self._prune_at or self._unpruned > self._config.bytes // 8:
             self._prune()
         else:
             self._go_on()
@@ -264,6 +267,7 @@ class Ledger:
             self._arm(self._limits.flush)
 
     def _prune(self) -> None:
+        self._unpruned = 0
         self._idle.clear()
         oldest = self._clock.wall() - self._config.keep
         self._writer.submit(partial(self.store.prune, oldest, self._config.bytes), self._pruned)
