@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import re
 import signal
 import sys
@@ -84,7 +86,9 @@ class Server:
         """
         child = self._process
         if child.returncode is None:
-            child.send_signal(signal.SIGTERM)
+            # Not `child.send_signal`: it reaps a child that has just ended, and asyncio never learns its exit code.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child.pid, signal.SIGTERM)
         try:
             await asyncio.wait_for(child.wait(), _STOP_SECONDS)
         except TimeoutError:
