@@ -75,7 +75,7 @@ class Connection(asyncio.Protocol):
         if not line:
             self._rest()
         elif line[0].status or line[0].expects:
-            self._flush()
+            self.flush()
         else:
             self._throttle()
 
@@ -114,7 +114,7 @@ class Connection(asyncio.Protocol):
         """It does again."""
         self._stalled, self._since = False, self._hub.tick
         if self._waiting and not self._busy:
-            self._flush()
+            self.flush()
         else:
             self._throttle()
 
@@ -143,14 +143,6 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once, whatever is under way."""
         self._transport.abort()
-
-    def handle(self, request: Request) -> None:
-        """Have a complete request handled."""
-        self._handle(request)
-
-    def flush(self) -> None:
-        """Write the answers whose turn has come."""
-        self._flush()
 
     # ---- the reader's and the requests' calls
 
@@ -203,7 +195,8 @@ class Connection(asyncio.Protocol):
         if not (self._line or self._closing):
             self._rest()
 
-    def _handle(self, request: Request) -> None:
+    def handle(self, request: Request) -> None:
+        """Have a complete request handled."""
         try:
             self._hub.handler.handle(request)
         except Exception as error:
@@ -213,7 +206,7 @@ class Connection(asyncio.Protocol):
             if not request.status:
                 request.fail(error)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         """Write every answer whose turn has come, and have handled what waited for room."""
         self._flush_due = False
         self._busy = True
@@ -221,7 +214,7 @@ class Connection(asyncio.Protocol):
             self._write_answers()
             while self._waiting and not self._stalled and self._has_room():
                 while self._waiting and self._has_room():
-                    self._handle(self._waiting.popleft())
+                    self.handle(self._waiting.popleft())
                 self._write_answers()
         finally:
             self._busy = False
