@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from mypy_extensions import mypyc_attr
+
 from skysail.types import Outcome
 
 __all__ = ["Call", "Predictor"]
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Call:
     """One row to be evaluated by one model version, by a deadline.
 

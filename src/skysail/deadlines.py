@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
-from typing import Protocol
+
+from mypy_extensions import mypyc_attr
 
 from skysail.clock import Clock
 
@@ -17,15 +18,18 @@ _EARLY = 0.001
 """uvloop's timers have steps of a whole millisecond: fire this much before, so as never to be late by one."""
 
 
-class Expiring(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Expiring:
     """What has a deadline, and may be over before it."""
+
+    __slots__ = ("deadline", "over")
 
     deadline: float
     over: bool
 
     def expire(self, now: float) -> None:
         """The deadline has come."""
-        ...
+        raise NotImplementedError
 
 
 class Deadlines:

@@ -143,8 +143,8 @@ class Engine:
                 return
         pending.end()
         prediction = self._prediction(pending, answer)
-        for model, outcome in zip(pending.asked, pending.outcomes, strict=True):
-            self._stragglers.note(pending.app.name, model, outcome is None)
+        for index, model in enumerate(pending.asked):
+            self._stragglers.note(pending.app.name, model, pending.outcomes[index] is None)
         if prediction.failure is None:
             self._record(pending, prediction, now)
         pending.app.counters.answered(now - pending.query.arrived, prediction.reason, prediction.failure)
@@ -213,7 +213,7 @@ class Engine:
                 key,
                 pending.selection.distribution,
                 pending.refs,
-                pending.selection.propensities + (0.0,) * fallbacks,
+                pending.selection.propensities + (0.0,) * fallbacks if fallbacks else pending.selection.propensities,
                 [outcome.raw if isinstance(outcome, Output) else None for outcome in outcomes],
                 [None if isinstance(o, Output) else self._failure(pending, i) for i, o in enumerate(outcomes)],
                 pending.latencies,

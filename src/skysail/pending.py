@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from skysail.applications import Application
 from skysail.calls import Call
+from skysail.deadlines import Expiring
 from skysail.types import Failure, Outcome, Output, Query, Selection, State
 
 __all__ = ["Ask", "Owner", "Pending"]
@@ -44,7 +45,7 @@ class Owner(Protocol):
         ...
 
 
-class Pending:
+class Pending(Expiring):
     """Gathers what models say of one query.
 
     The lists are parallel to `asked`; an outcome is `None` until it is here. `picked` is how many of those asked the
@@ -56,12 +57,10 @@ class Pending:
         "app",
         "asked",
         "asks",
-        "deadline",
         "done",
         "invalid",
         "latencies",
         "outcomes",
-        "over",
         "owner",
         "picked",
         "query",
@@ -104,17 +103,16 @@ class Pending:
         app, query, first = self.app, self.query, len(self.asked)
         self.asked += models
         self.waiting += len(models)
-        predictors = []
         for index, model in enumerate(models, first):
             served = app.served[model]
             self.refs.append(served.ref)
             self.outcomes.append(None)
             self.latencies.append(None)
             self.asks.append(Ask(self, index, query))
-            predictors.append(served.cached if app.cache else served.direct)
-        for predictor, ask in zip(predictors, self.asks[first:], strict=True):
-            if not self.over:
-                predictor.ask(ask)
+        for ask in self.asks[first:]:
+            if self.over:
+                return
+            app.predictor(self.asked[ask.index]).ask(ask)
 
     def arrived(self, index: int, outcome: Outcome, now: float) -> None:
         """A model's outcome is here: in time, or late, when an output can still complete the record."""
@@ -154,7 +152,8 @@ class Pending:
 
     def outputs(self) -> dict[str, Output | None]:
         """What each model asked said, as policies combine it."""
-        return {
-            model: outcome if isinstance(outcome, Output) else None
-            for model, outcome in zip(self.asked, self.outcomes, strict=True)
-        }
+        said: dict[str, Output | None] = {}
+        for index, model in enumerate(self.asked):
+            outcome = self.outcomes[index]
+            said[model] = outcome if isinstance(outcome, Output) else None
+        return said

@@ -16,10 +16,12 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def definitions(tree: ast.Module) -> dict[str, ast.stmt]:
-    """The names a module itself binds at its top level, imports apart."""
+    """The names a module itself binds at its top level, imports apart (`skysail.values` is part of `skysail.types`)."""
     found: dict[str, ast.stmt] = {}
     for node in tree.body:
         match node:
+            case ast.ImportFrom(module="skysail.values", names=names):
+                found |= {alias.name: node for alias in names}
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
                 found[name] = node
             case ast.Assign(targets=targets):

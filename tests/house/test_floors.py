@@ -24,6 +24,7 @@ FLOORS = (
     "config wire stores stats client",
     "inputs calls deadlines",
     "types errors clock ids",
+    "values",
 )
 
 SIDEWAYS = {

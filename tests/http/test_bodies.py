@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from msgspec import UNSET, Raw
 
 from skysail.errors import InvalidJSON, InvalidRequest, RequestError, TooLarge
-from skysail.http.bodies import Observe, decode_observe, decode_predict, header_context, header_limit, observation
+from skysail.http.bodies import decode_observe, decode_predict, header_context, header_limit, observation
+from skysail.http.shapes import Observe
 
 
 def predict(**fields: Any) -> bytes:

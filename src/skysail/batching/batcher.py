@@ -176,7 +176,8 @@ class Batcher:
         if self._suspects:
             for call in batch.calls:
                 self._suspects.survived(call.row)
-        for call, outcome in zip(batch.calls, outcomes, strict=True):
+        for place, call in enumerate(batch.calls):
+            outcome = outcomes[place]
             if outcome.__class__ is Failure:
                 self._failures[outcome.code] += 1
             if not call.over:

@@ -13,7 +13,10 @@ from skysail.stores.base import Block, Completion, ObservationWrite, Seed, Write
 from skysail.stores.blocks import parse_key
 from skysail.types import Decision
 
-__all__ = ["Buffer", "Done", "Flight", "LedgerLimits"]
+__all__ = ["RECENT", "Buffer", "Done", "Flight", "LedgerLimits"]
+
+RECENT = 2 << 20
+"""Bytes of written decisions that are remembered, unless the limits say otherwise."""
 
 _SLICE = 64
 _SLICE_BYTES = 1 << 20
@@ -29,7 +32,7 @@ class LedgerLimits:
     flush: float = 0.05
     """Seconds a decision waits for others to be written with."""
 
-    recent: int = 2 << 20
+    recent: int = RECENT
     """Bytes of written decisions that are remembered, so that feedback soon after needs no disk."""
 
     waiting: int = 32 << 20

@@ -11,7 +11,7 @@ from typing import Self
 from skysail.clock import Clock
 from skysail.config.schema import LedgerConfig
 from skysail.errors import StoreError
-from skysail.feedback.buffer import Buffer, Done, Flight, LedgerLimits
+from skysail.feedback.buffer import RECENT, Buffer, Done, Flight, LedgerLimits
 from skysail.feedback.records import complete, decode_decision
 from skysail.feedback.writer import Writer
 from skysail.stores.base import Completion, ObservationWrite, Seed, Store
@@ -80,7 +80,7 @@ class Ledger:
         self.frontend = frontend
         self._clock = clock
         self._config = config
-        self._limits = limits or LedgerLimits(recent=min(LedgerLimits.recent, config.bytes // 4))
+        self._limits = limits or LedgerLimits(recent=min(RECENT, config.bytes // 4))
         self._buffer = Buffer(self._limits)
         self._writer = Writer()
         self._loop: asyncio.AbstractEventLoop

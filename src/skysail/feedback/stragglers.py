@@ -20,6 +20,8 @@ class Stragglers:
 
     def note(self, app: str, model: str, missing: bool) -> None:
         """A model was asked; whether it was missing when the answer was made."""
+        if not (missing or self._missed):
+            return
         key = (app, model)
         missed = self._missed.get(key, 0)
         if missed or missing:

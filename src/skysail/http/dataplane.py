@@ -24,8 +24,9 @@ from skysail.errors import (
     nearest,
 )
 from skysail.http.answers import encode_prediction, encode_predictions
-from skysail.http.bodies import Observe, decode_observe, decode_predict, header_context, header_limit, observation
+from skysail.http.bodies import decode_observe, decode_predict, header_context, header_limit, observation
 from skysail.http.request import Refusal, Request
+from skysail.http.shapes import Observe
 from skysail.types import Failure
 
 __all__ = ["DataPlane", "Health"]

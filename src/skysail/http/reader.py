@@ -51,6 +51,9 @@ _RARE = frozenset({b"connection", b"expect", b"transfer-encoding", b"upgrade"})
 _FRAMING = (b"content-length", b"transfer-encoding")
 """Headers that say where a body ends."""
 
+_NO_PARSER = httptools.HttpRequestParser(None)
+"""Stands for one that has been let go."""
+
 _SKIPPED_BODY = 1 << 16
 """Bytes of a refused request's body that are read past, so that the connection can be kept."""
 
@@ -139,7 +142,7 @@ class Reader:
 
     def release(self) -> None:
         """Let go of the parser, which holds our methods: no cycle is left for the collector."""
-        del self._parser
+        self._parser = _NO_PARSER
 
     # ---- the parser's calls
 

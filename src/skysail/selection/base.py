@@ -58,7 +58,7 @@ class Loss(Protocol):
 class _Plan:
     """What a policy derived from one version of a state: kept as its memo, made once."""
 
-    __slots__ = ("cumulative", "policy", "selection", "trust", "weight")
+    __slots__ = ("cumulative", "policy", "selection", "selections", "trust", "weight")
 
     def __init__(self, policy: Policy, trust: Distribution) -> None:
         self.policy = policy
@@ -66,6 +66,14 @@ class _Plan:
         self.weight = dict(zip(trust.models, trust.weights, strict=True))
         self.cumulative = list(accumulate(trust.weights)) if policy.asks_one else []
         self.selection = Selection(trust, trust.models, (1.0,) * len(trust.models))
+        self.selections: list[Selection | None] = [None] * len(trust.models)
+
+    def select_one(self, place: int) -> Selection:
+        """The selection of one model alone, the same for all queries that draw it."""
+        trust = self.trust
+        selection = Selection(trust, (trust.models[place],), (trust.weights[place],))
+        self.selections[place] = selection
+        return selection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,9 +148,9 @@ class Policy(ABC):
         plan = self._plan(state)
         if not self.asks_one:
             return plan.selection
-        trust, cumulative = plan.trust, plan.cumulative
+        cumulative = plan.cumulative
         drawn = bisect(cumulative, rng.random() * cumulative[-1], 0, len(cumulative) - 1)
-        return Selection(trust, (trust.models[drawn],), (trust.weights[drawn],))
+        return plan.selections[drawn] or plan.select_one(drawn)
 
     def combine(self, state: State, query: Query, outputs: Outputs) -> Answer | None:
         """One answer out of those outputs that came; `None` when none did. Pure.
@@ -151,6 +159,9 @@ class Policy(ABC):
         that were asked, so a missing model lowers it. With one model asked it is the model's estimated accuracy. The
         agreement is the share of the models asked that agree, whatever their weight.
         """
+        if len(outputs) == 1 and self.asks_one:  # nearly every query of such a policy
+            ((model, output),) = outputs.items()
+            return None if output is None else Answer(output, self.accuracy(state, model), 1.0, (model,))
         answered = {model: output for model, output in outputs.items() if output is not None}
         if not answered:
             return None
@@ -202,8 +213,10 @@ class Policy(ABC):
 
     def accuracy(self, state: State, model: str) -> float | None:
         """A model's estimated accuracy, 1 − loss/judged; `None` before any feedback on it."""
-        judged, loss = state.sums[model][:2] if model in state.sums else (0.0, 0.0)
-        return min(1.0, max(0.0, 1.0 - loss / judged)) if judged > 0.0 else None
+        row = state.sums.get(model)
+        if row is None or row[0] <= 0.0:
+            return None
+        return min(1.0, max(0.0, 1.0 - row[1] / row[0]))
 
     def _plan(self, state: State) -> _Plan:
         plan = state.memo
