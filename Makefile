@@ -5,18 +5,23 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+COMPILED := PYTHONPATH=$(abspath $(VENV)/compiled)
+DATA_PATH := tests/test_build.py tests/test_engine.py tests/http tests/cache tests/batching tests/replicas tests/e2e
 CLI_REFERENCE := COLUMNS=100 $(BIN)/python -m typer skysail.cli.main utils docs --name skysail
 
-.PHONY: help demo test check fix bench docs cover clean
+.PHONY: help demo test test-compiled check fix bench docs cover clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile
 
 demo: $(VENV)/.demo ## five models behind one endpoint; one breaks, and the system notices
 	$(BIN)/skysail demo
 
 test: $(VENV)/.dev ## every test
 	$(BIN)/python -m pytest -q
+
+test-compiled: $(VENV)/.compiled ## the tests of the data path, run on the compiled package
+	$(COMPILED) $(BIN)/python -m pytest -q $(DATA_PATH)
 
 check: $(VENV)/.dev ## lint, format, types, import contract
 	$(BIN)/ruff check .
@@ -29,8 +34,8 @@ fix: $(VENV)/.dev ## what can be put right by itself: lint, format, the CLI refe
 	$(BIN)/ruff format .
 	$(CLI_REFERENCE) --output docs/reference/cli.md
 
-bench: $(VENV)/.dev ## the benchmarks, with the machine and the method they print
-	$(BIN)/python -m benchmarks.run
+bench: $(VENV)/.compiled ## the benchmarks, with the machine and the method they print
+	$(COMPILED) $(BIN)/python -m benchmarks.run
 
 docs: $(VENV)/.dev ## docs are run and complete: examples, settings, commands, metrics, links
 	$(BIN)/python -m pytest -q tests/house/test_docs.py
@@ -58,4 +63,10 @@ $(VENV)/.demo: pyproject.toml constraints.txt $(VENV)/.python
 
 $(VENV)/.dev: $(VENV)/.demo
 	$(PIP) -e '.[dev]'
+	@touch $@
+
+$(VENV)/.compiled: hatch_build.py $(shell find src -name '*.py') $(VENV)/.dev
+	rm -rf $(VENV)/compiled $(VENV)/wheel
+	$(BIN)/python -m hatchling build -t wheel -d $(VENV)/wheel
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/compiled $(VENV)/wheel/*.whl
 	@touch $@

@@ -1,4 +1,4 @@
-"""The yardstick: the same HTTP class and one no-op worker behind a Unix socket, and no engine between them.
+"""The yardstick: the same HTTP class, the same worker with a no-op model, and no engine between them.
 
     python -m benchmarks.bare                 # serves POST /predict until interrupted, and prints its address
     python -m benchmarks.bare --measure       # starts itself, loads itself, prints one JSON line per body size
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -29,10 +28,18 @@ from benchmarks.load import measure, sample_bodies
 from skysail.errors import InvalidJSON, NotFound
 from skysail.http.request import Refusal, Request
 from skysail.http.server import HttpServer
-from skysail.wire.messages import PROTOCOL, Batch, Hello, Result, encode
+from skysail.wire.messages import Batch, Result, encode
 from skysail.wire.protocol import Protocol, State
+from skysail.worker.spec import WorkerSpec
 
-__all__: list[str] = []
+__all__ = ["NOOP"]
+
+NOOP = '''
+def predict(rows):
+    """The same for every row: what is left to measure is the server."""
+    return [1] * len(rows)
+'''
+"""The model behind both servers."""
 
 
 class _Body(msgspec.Struct):
@@ -87,20 +94,6 @@ class _Frontend(asyncio.Protocol):
                 self.greeted.set()
 
 
-def _work(listener: socket.socket) -> None:
-    """The worker: the same answer for every row, in a blocking loop."""
-    connection, _ = listener.accept()
-    hello = Hello(PROTOCOL, "noop", 1, "noop@1/0", os.getpid(), "float32[*]", True)
-    connection.sendall(b"".join(encode(hello)))
-    wire = Protocol(State.BATCHES)
-    while data := connection.recv(1 << 18):
-        wire.receive_data(data)
-        for message in wire.events():
-            if isinstance(message, Batch):
-                n = len(message.rows)
-                connection.sendall(b"".join(encode(Result(message.id, bytes(n), [b"1"] * n, 0.0, 0.0, ""))))
-
-
 async def _serve(worker_path: str, worker_pid: int, port: int) -> None:
     loop = asyncio.get_running_loop()
     _, frontend = await loop.create_unix_connection(_Frontend, worker_path)
@@ -122,7 +115,17 @@ def _run(port: int) -> None:
         path = str(Path(folder, "worker.sock"))
         listener.bind(path)
         listener.listen()
-        command = [sys.executable, "-m", "benchmarks.bare", "--worker", str(listener.fileno())]
+        Path(folder, "noop.py").write_text(NOOP)
+        spec = WorkerSpec(
+            model="noop",
+            version=1,
+            replica="noop@1/0",
+            runtime="python",
+            path=str(Path(folder, "noop.py:predict")),
+            input="float32[*]",
+            listen_fd=listener.fileno(),
+        )
+        command = [sys.executable, "-m", "skysail.worker.main", "--spec", msgspec.json.encode(spec).decode()]
         with subprocess.Popen(command, pass_fds=[listener.fileno()]) as worker:
             try:
                 uvloop.run(_serve(path, worker.pid, port))
@@ -149,11 +152,8 @@ def _main() -> None:
     parser.add_argument("--measure", action="store_true", help="load it, and print the numbers")
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=8.0)
-    parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.worker is not None:
-        _work(socket.socket(fileno=options.worker))
-    elif options.measure:
+    if options.measure:
         _measure(options.connections, options.seconds)
     else:
         _run(options.port)

@@ -7,6 +7,7 @@ import os
 import platform
 import sqlite3
 import subprocess
+import sysconfig
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,10 +17,13 @@ from typing import Self
 
 from benchmarks.report import BenchmarkError
 
+from skysail import engine
+
 __all__ = ["MIB", "MemorySampler", "cpu_seconds", "describe_machine", "memory_bytes"]
 
 MIB = 1 << 20
 
+_EXTENSION = sysconfig.get_config_var("EXT_SUFFIX")
 _PROC = Path("/proc")
 _LIBRARIES = ("uvloop", "httptools", "msgspec", "numpy")
 
@@ -34,6 +38,7 @@ def describe_machine() -> dict[str, str]:
         "load": " ".join(f"{load:.1f}" for load in os.getloadavg()) + " over 1, 5 and 15 minutes, before the run",
         "python": f"{platform.python_implementation()} {platform.python_version()}, SQLite {sqlite3.sqlite_version}",
         "versions": versions,
+        "data path": "compiled (mypyc)" if engine.__file__.endswith(_EXTENSION) else "interpreted",
         "commit": _commit(),
     }
 

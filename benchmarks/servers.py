@@ -8,17 +8,19 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import httpx
+from benchmarks.bare import NOOP
 from benchmarks.machine import cpu_seconds, memory_bytes
 from benchmarks.report import BenchmarkError
 
-__all__ = ["Server", "Skysail", "start_bare", "start_skysail"]
+__all__ = ["Server", "Skysail", "serve", "start_bare", "start_skysail"]
 
 _T = TypeVar("_T")
 
@@ -26,12 +28,6 @@ _ROOT = Path(__file__).parents[1]
 _START_SECONDS = 60.0
 _STOP_SECONDS = 20.0
 _TAIL = 30
-
-_MODEL = '''
-def predict(rows):
-    """The same for every row: what is left to measure is the server."""
-    return [1] * len(rows)
-'''
 
 _CONFIG = """
 [server]
@@ -62,7 +58,7 @@ class Server:
     """Where it takes predictions."""
 
     pids: dict[str, int]
-    """Its processes by what they do."""
+    """Its processes by what they do; where several do the same, by their names."""
 
     def cpu(self) -> dict[str, float]:
         """Processor seconds of each process so far."""
@@ -104,17 +100,24 @@ def start_skysail(*, cache: str = "64MiB", ledger: str = "2GiB") -> Iterator[Sky
     """
     with tempfile.TemporaryDirectory(prefix="skysail-bench-") as name:
         folder = Path(name)
-        (folder / "noop.py").write_text(_MODEL)
+        (folder / "noop.py").write_text(NOOP)
         (folder / "skysail.toml").write_text(_CONFIG.format(cache=cache, ledger=ledger))
-        with _started("skysail.cli.main", "serve", str(folder / "skysail.toml")) as (pid, ready):
-            _, _, url, _, admin_url = ready.split()
-            yield Skysail(
-                name="skysail",
-                url=f"{url}/apps/bench/predict",
-                pids={"parent": pid} | _pids(admin_url),
-                admin_url=admin_url,
-                state=folder / ".skysail" / "state.db",
-            )
+        with serve(folder) as server:
+            yield replace(server, url=f"{server.url}/apps/bench/predict")
+
+
+@contextmanager
+def serve(folder: Path) -> Iterator[Skysail]:
+    """`skysail serve` of the `skysail.toml` in a folder, which asks for free ports and leaves `state` as it is."""
+    with _started("skysail.cli.main", "serve", str(folder / "skysail.toml")) as (pid, ready):
+        _, _, url, _, admin_url = ready.split()
+        yield Skysail(
+            name="skysail",
+            url=url,
+            pids={"parent": pid} | _pids(admin_url),
+            admin_url=admin_url,
+            state=folder / ".skysail" / "state.db",
+        )
 
 
 @contextmanager
@@ -134,8 +137,12 @@ def _status(admin_url: str) -> dict[str, Any]:
 
 
 def _pids(admin_url: str) -> dict[str, int]:
-    """The process of each kind, of which there is one."""
-    return {process["kind"]: process["pid"] for process in _status(admin_url)["processes"].values()}
+    """The process of each kind; by its name where there are several of its kind."""
+    processes: dict[str, dict[str, Any]] = _status(admin_url)["processes"]
+    kinds = Counter(process["kind"] for process in processes.values())
+    return {
+        process["kind"] if kinds[process["kind"]] == 1 else name: process["pid"] for name, process in processes.items()
+    }
 
 
 @contextmanager

@@ -19,10 +19,10 @@ _P99_MS = 5.0
 _WARMUP = 1.0
 
 _METHOD = """\
-A no-op model behind the bare yardstick (benchmarks/bare.py: the same HTTP class, the same frames to one worker, no
-engine, and rows that nobody decodes) and behind Skysail: admission, policy `single`, cache lookup, batching, metrics
-and a decision record in SQLite for each query; the worker decodes every row into an array. A closed loop, all inputs
-distinct, the cache full. Both servers are up and one is loaded at a time, in changing order.
+A no-op model behind the bare yardstick (benchmarks/bare.py: the same HTTP class, the same frames to the same worker, no
+engine) and behind Skysail: admission, policy `single`, cache lookup, batching, metrics and a decision record in SQLite
+for each query. The worker decodes every row into an array. A closed loop, all inputs distinct, the cache full. Both
+servers are up and one is loaded at a time, in changing order.
 The generator shares the cores with what it measures. A closed loop sends less while the server is slow, so its
 percentiles flatter. Frontend and worker: processor time (user and kernel) of the process per query, in µs, which other
 work on the machine disturbs least."""
