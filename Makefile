@@ -6,10 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 COMPILED := PYTHONPATH=$(abspath $(VENV)/compiled)
-DATA_PATH := tests/test_build.py tests/test_engine.py tests/http tests/cache tests/batching tests/replicas tests/e2e
+DATA_PATH := tests/house/test_build.py tests/test_engine.py tests/http tests/cache tests/batching tests/replicas tests/e2e
 CLI_REFERENCE := COLUMNS=100 $(BIN)/python -m typer skysail.cli.main utils docs --name skysail
 
-.PHONY: help demo test test-compiled check fix bench docs cover clean
+.PHONY: help demo test test-compiled check fix bench paper paper-quick docs cover clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile
@@ -36,6 +36,12 @@ fix: $(VENV)/.dev ## what can be put right by itself: lint, format, the CLI refe
 
 bench: $(VENV)/.compiled ## the benchmarks, with the machine and the method they print
 	$(COMPILED) $(BIN)/python -m benchmarks.run
+
+paper: $(VENV)/.dev ## the published experiments, through the server, beside the published numbers: twenty minutes
+	$(BIN)/python -m benchmarks.paper
+
+paper-quick: $(VENV)/.dev ## less of each of them, in under three
+	$(BIN)/python -m benchmarks.paper --quick
 
 docs: $(VENV)/.dev ## docs are run and complete: examples, settings, commands, metrics, links
 	$(BIN)/python -m pytest -q tests/house/test_docs.py

@@ -6,11 +6,11 @@ A wheel is compiled where there is a C compiler, and pure Python (slower, the sa
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
 import sysconfig
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ COMPILED = (
     "batching/batcher",
     "batching/estimator",
     "batching/sizing",
+    "batching/station",
     "batching/suspects",
     "cache/cache",
     "cache/cached",
@@ -50,8 +51,11 @@ COMPILED = (
     "ids",
     "pending",
     "replicas/replica",
+    "rescue",
     "stats/application",
     "stats/histogram",
+    "stats/means",
+    "stats/quantile",
     "values",
 )
 """What every query runs through, as paths under `src/skysail`. They know each other's classes, so they are one unit."""
@@ -83,17 +87,25 @@ class CompileHook(BuildHookInterface[Any]):
             return
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
-        source = Path(self.directory, "compiled")
-        shutil.rmtree(source, ignore_errors=True)
-        shutil.copytree(Path(self.root, "src"), source, ignore=shutil.ignore_patterns("__pycache__"))
-        _compile(source)
-        for extension in source.rglob("*.so"):
-            build_data["force_include"][str(extension)] = str(extension.relative_to(source))
+        made = _compiled(Path(self.root))
+        for extension in made.rglob("*.so"):
+            build_data["force_include"][str(extension)] = str(extension.relative_to(made))
 
 
-def _compile(source: Path) -> None:
-    paths = [f"skysail/{name}.py" for name in COMPILED]
-    (source / "setup.py").write_text(_SETUP.format(paths=["--ignore-missing-imports", "--follow-imports=silent", *paths]))
-    command = [sys.executable, "setup.py", "-q", "build_ext", "--inplace", "--build-temp", "../objects"]
-    subprocess.run(command, cwd=source, check=True, env=os.environ | {"MYPY_CACHE_DIR": "../mypy"})
-    shutil.rmtree(source / "build", ignore_errors=True)
+def _compiled(root: Path) -> Path:
+    """The sources with the extensions beside them; made anew only when they have changed, for pip asks twice."""
+    source = root / "src"
+    files = sorted(path for path in source.rglob("*.py"))
+    made_of = sha256(b"".join(path.read_bytes() for path in (Path(__file__), *files))).hexdigest()
+    made = root / "build" / f"compiled-{sys.implementation.cache_tag}"
+    stamp = made / "made-of"
+    if stamp.is_file() and stamp.read_text() == made_of:
+        return made
+    shutil.rmtree(made, ignore_errors=True)
+    shutil.copytree(source, made, ignore=shutil.ignore_patterns("__pycache__"))
+    paths = ["--ignore-missing-imports", "--follow-imports=silent", *[f"skysail/{name}.py" for name in COMPILED]]
+    (made / "setup.py").write_text(_SETUP.format(paths=paths))
+    subprocess.run([sys.executable, "setup.py", "-q", "build_ext", "--inplace"], cwd=made, check=True)
+    shutil.rmtree(made / "build", ignore_errors=True)
+    stamp.write_text(made_of)
+    return made

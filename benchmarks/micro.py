@@ -116,6 +116,9 @@ class _Model(Predictor):
     def hurry(self, call: Call, deadline: float) -> None:
         """There is nothing to hurry."""
 
+    def hedge(self, call: Call) -> None:
+        """There is no second replica."""
+
 
 def _cache_costs(calls: int, repeats: int) -> dict[str, float]:
     cache = Cache(_CACHE_BYTES, None, SystemClock())

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.contexts import measure_contexts
 from benchmarks.machine import describe_machine
 from benchmarks.memory import measure_idle, measure_memory
 from benchmarks.micro import measure_parts
@@ -46,17 +47,24 @@ class Amount:
     cache: str = "64MiB"
     """Size of the cache, which is filled before anything is measured."""
 
+    contexts: int = 200_000
+    """Contexts in the file."""
+
+    lookups: int = 10_000
+    """Lookups of each kind."""
+
     idle: float = 5.0
     """How long an idle server is watched, in seconds."""
 
 
-_QUICK = Amount(rounds=2, seconds=1.0, queries=20_000, cache="4MiB", idle=1.0)
+_QUICK = Amount(rounds=2, seconds=1.0, queries=20_000, cache="4MiB", contexts=5_000, lookups=1_000, idle=1.0)
 
 BENCHMARKS: dict[str, Callable[[Amount], Report]] = {
     "throughput": lambda amount: measure_throughput(amount.rounds, amount.seconds, amount.cache),
     "latency": lambda amount: measure_latency(min(amount.rounds, 3), amount.seconds, amount.cache),
     "idle": lambda amount: measure_idle(amount.idle),
     "memory": lambda amount: measure_memory(amount.queries, amount.cache),
+    "contexts": lambda amount: measure_contexts(amount.contexts, amount.lookups),
     "parts": lambda amount: measure_parts(),
 }
 """The benchmarks by name, in the order they are run."""
@@ -70,10 +78,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                         help=f"some of {', '.join(BENCHMARKS)}")  # fmt: skip
     parser.add_argument("--rounds", type=int, help="rounds of each server (5; quick: 2)")
     parser.add_argument("--seconds", type=float, help="seconds of each round (3; quick: 1)")
+    parser.add_argument("--contexts", type=int, help="contexts in the file (200,000; quick: 5,000)")
     parser.add_argument("--json", type=Path, help="file for the numbers (benchmarks/results/TIME.json)")
     options = parser.parse_args(arguments)
     base = _QUICK if options.quick else Amount()
-    amount = replace(base, rounds=options.rounds or base.rounds, seconds=options.seconds or base.seconds)
+    asked = {key: getattr(options, key) for key in ("rounds", "seconds", "contexts")}
+    amount = replace(base, **{key: value for key, value in asked.items() if value})
     return _run([name for name in BENCHMARKS if name in options.only], amount, options.json or _results_file())
 
 

@@ -117,6 +117,20 @@ def test_a_prediction_has_every_field(do: Do) -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({"set": [7, 8]}, ((7, 8), None)),
+        ({"interval": [1.5, 2]}, (None, (1.5, 2))),
+        ({"set": None}, (None, None)),
+    ],
+)
+def test_a_prediction_tells_what_holds_the_label(do: Do, told: dict[str, Any], expected: Any) -> None:
+    """A set or an interval, of an application whose confidence is calibrated."""
+    prediction = do(Server(ok({**ANSWER, **told})), "predict", "digits", 1)
+    assert (prediction.set, prediction.interval) == expected
+
+
+@pytest.mark.parametrize(
     ("given", "sent"),
     [
         (np.array([[1, 2], [3, 4]], dtype="uint8"), [[1, 2], [3, 4]]),
@@ -240,7 +254,7 @@ MODEL = {"name": "svm", "current": 3, "versions": [{"version": 1}, {"version": 2
     ("call", "request_line", "body", "answer", "value"),
     [
         (("why", "id"), "GET /predictions/id", None, {"a": 1}, {"a": 1}),
-        (("status", "al ice"), "GET /status?context=al+ice", None, {"a": 1}, {"a": 1}),
+        (("status", "al ice"), "GET /status?context=al%20ice", None, {"a": 1}, {"a": 1}),
         (("apps",), "GET /apps", None, {"apps": {"x": 1}}, {"x": 1}),
         (("app", "x"), "GET /apps/x", None, {"a": 1}, {"a": 1}),
         (("delete_app", "x"), "DELETE /apps/x", None, {"deleted": "x"}, {"deleted": "x"}),

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from skysail.calls import Call
-from skysail.pending import Pending
+from skysail.pending import Hedge, Pending
 from skysail.types import Distribution, Failure, Output, Query, Selection, State
 
 
@@ -33,13 +33,14 @@ class Models:
         self.completed.append((index, output.raw))
 
 
-def make(*asked: str) -> tuple[Pending, Models]:
+def make(*asked: str, means: Any = None) -> tuple[Pending, Models]:
     """A query pending at these models."""
     models = Models()
     app: Any = SimpleNamespace(
         served={m: SimpleNamespace(ref=f"{m}@1", cached=models) for m in "abc"},
         predictor=lambda model: models,
         cache=True,
+        means=means,
     )
     query = Query("id", b"1", False, None, 10.0, 11.0, 0.5)
     trust = Distribution(("a", "b", "c"), (0.5, 0.3, 0.2))
@@ -98,3 +99,45 @@ def test_another_model_may_be_asked_later() -> None:
     assert pending.refs == ["a@1", "c@1"]
     assert pending.picked == 1
     assert len(models.asked) == 2
+
+
+def test_every_output_goes_into_the_means() -> None:
+    """Those in time and those that are late, by the version that said it; failures do not."""
+    taken: list[tuple[str, bytes]] = []
+    means = SimpleNamespace(add=lambda ref, output: taken.append((ref, output.raw)))
+    pending, models = make("a", "b", "c", means=means)
+    models.asked[0].settle(Output(b"1"), 10.001)
+    models.asked[1].settle(Failure("model_error", "x"), 10.002)
+    pending.expire(11.0)
+    models.asked[2].settle(Output(b"3"), 11.5)
+    assert taken == [("a@1", b"1"), ("c@1", b"3")]
+
+
+def test_a_race_is_over_with_the_first_output() -> None:
+    """Not with a failure, while the other may still say something."""
+    pending, models = make("a")
+    pending.hedge = Hedge(pending, 10.5, lambda pending, hedge: pending.ask(("b",)))
+    pending.hedge.expire(10.5)
+    pending.hedge.racing = True
+    models.asked[1].settle(Failure("overload", "full"), 10.6)
+    assert models.concluded == []
+    pending.ask(("c",))
+    models.asked[2].settle(Output(b"3"), 10.7)
+    assert models.concluded == [10.7]
+
+
+def test_a_query_that_is_answered_needs_no_hedge() -> None:
+    """Its hedge is over with it, so that its moment passes without effect."""
+    pending, models = make("a")
+    hedge = pending.hedge = Hedge(pending, 10.5, lambda pending, hedge: None)
+    models.asked[0].settle(Output(b"1"), 10.001)
+    assert hedge.over
+
+
+def test_notes_are_made_when_there_is_something_to_note() -> None:
+    """And are the same ones from then on."""
+    pending, _ = make("a")
+    assert pending.notes is None
+    pending.note().hedge = "replica"
+    assert pending.note() is pending.notes
+    assert pending.note().hedge == "replica"

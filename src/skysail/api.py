@@ -49,8 +49,12 @@ class AppOptions(TypedDict, total=False):
     slo: str | None
     default: Any
     min_confidence: float | None
+    confidence: Mapping[str, Any] | None
     loss: str | Mapping[str, Any] | None
     cache: bool | None
+    missing: str | None
+    hedge: bool | None
+    prefer_in_time: bool | None
 
 
 class ServerOptions(TypedDict, total=False):

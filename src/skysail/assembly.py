@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import asdict, replace
 from random import Random
 from typing import Any, Protocol
@@ -21,16 +21,21 @@ from skysail.clock import Clock
 from skysail.config.schema import AppConfig, Config, ModelConfig, ReplicaSpec, Topology, VersionSpec
 from skysail.deadlines import Deadlines
 from skysail.engine import Engine
-from skysail.errors import UnknownApp, UnknownPrediction, nearest
+from skysail.errors import ConfigError, UnknownApp, UnknownPrediction, nearest
+from skysail.feedback.calibration import Calibration
 from skysail.feedback.ledger import Ledger
+from skysail.feedback.reads import Reads
 from skysail.feedback.states import States
 from skysail.ids import IdSource
 from skysail.monitoring.snapshot import app_snapshot, memory_bytes, version_snapshot, why
 from skysail.replicas.replica import Replica
 from skysail.replicas.version import Version
+from skysail.selection.base import Loss, Policy
+from skysail.selection.conformal import Conformal, make_conformal
 from skysail.selection.contexts import blend
 from skysail.selection.table import make_loss, make_policy
 from skysail.stats.application import ApplicationCounters
+from skysail.stats.means import Means
 from skysail.stores.base import Store
 from skysail.types import Failure, ModelRef, Output
 
@@ -60,13 +65,18 @@ class Listener:
 
 
 def check_policy(app: AppConfig) -> None:
-    """Raise `ConfigError` where an application's policy or loss cannot be made of its configuration."""
-    _make_policy(app)
+    """Raise `ConfigError` where an application's policy, loss or confidence cannot be made of its configuration."""
+    _make_conformal(app, _make_policy(app).loss)
 
 
-def _make_policy(app: AppConfig) -> Any:
-    loss = make_loss(app.loss, app.loss_params, import_root=app.import_root)
+def _make_policy(app: AppConfig, labels: tuple[Any, ...] | None = None) -> Policy:
+    loss = make_loss(app.loss, app.loss_params, labels=labels, import_root=app.import_root)
     return make_policy(app.policy, app.policy_params, loss=loss, import_root=app.import_root, models=app.models)
+
+
+def _make_conformal(app: AppConfig, loss: Loss) -> Conformal | None:
+    how = app.confidence
+    return None if how is None else make_conformal(loss, target=how.target, rate=how.rate, forget=how.forget)
 
 
 class Frontend:
@@ -99,6 +109,7 @@ class Frontend:
         self._changes = asyncio.Event()
         self._tasks: asyncio.TaskGroup
         self._turning: asyncio.Task[None]
+        self._reads: Reads
         self.engine: Engine
 
     # -- life ---------------------------------------------------------------------------------------------------------
@@ -108,6 +119,7 @@ class Frontend:
         self._tasks = tasks
         self._store.open()
         await self.ledger.start()
+        self._reads = Reads(asyncio.get_running_loop(), self._clock)
         self.engine = Engine(
             clock=self._clock,
             rng=self._rng,
@@ -133,6 +145,8 @@ class Frontend:
             task.cancel()
         for app in self.engine.apps.values():
             app.deadlines.close()
+            if app.hedges is not None:
+                app.hedges.close()
         await self.ledger.aclose()
         self._store.close()
 
@@ -208,12 +222,13 @@ class Frontend:
         self.engine.apps = {name: self._application(config, old.get(name)) for name, config in self._apps.items()}
         for ref, version in self._versions.items():
             version.batcher.slo = self._slo(ref.name)
+            version.batcher.watch(on=any(app.hedge and ref.name in app.models for app in self._apps.values()))
 
     def _application(self, config: AppConfig, old: Application | None) -> Application:
-        policy = _make_policy(config)
         current = {m: self._versions.get(ModelRef(m, self._current[m])) for m in config.models if m in self._current}
         served = {model: version for model, version in current.items() if version is not None}
         counters = self._counters.setdefault(config.name, ApplicationCounters())
+        policy = self._policy(config, old, counters)
         return Application(
             name=config.name,
             models=config.models,
@@ -224,10 +239,49 @@ class Frontend:
             min_confidence=config.min_confidence,
             cache=config.cache,
             deadlines=old.deadlines if old is not None else Deadlines(asyncio.get_running_loop(), self._clock),
-            states=States(config.name, policy, self._store, self.ledger, blend),
+            states=self._states(config.name, policy, old),
             counters=counters,
             served=served,
+            means=_means(old, served) if config.missing == "mean" else None,
+            hedges=self._hedges(old) if config.hedge else None,
+            prefer_in_time=config.prefer_in_time,
+            calibration=self._calibration(config, policy, old),
         )
+
+    def _policy(self, config: AppConfig, old: Application | None, counters: ApplicationCounters) -> Policy:
+        """The policy of a configuration, which the control plane has checked.
+
+        Where it cannot be made all the same, for the file of one's own has been changed since, the application goes on
+        with the policy it has, or the first model listed, and says so.
+        """
+        specs = [self._specs.get(ModelRef(model, self._current.get(model, -1))) for model in config.models]
+        labels = max([spec.config.labels or () for spec in specs if spec is not None], key=len, default=()) or None
+        try:
+            return _make_policy(config, labels)
+        except ConfigError as error:
+            counters.policy_failed("import", error)
+            plain = replace(config, policy="single", policy_params={}, loss="zero_one", loss_params={})
+            return _make_policy(plain, labels) if old is None else old.policy
+
+    def _hedges(self, old: Application | None) -> Deadlines:
+        """The timer of an application's hedges, which stays the same."""
+        return (old and old.hedges) or Deadlines(asyncio.get_running_loop(), self._clock)
+
+    def _states(self, name: str, policy: Any, old: Application | None) -> States:
+        """What is in memory stays there, unless the policy is another."""
+        if old is not None and old.policy == policy:
+            return old.states
+        return States(name, policy, self._store, blend, reads=self._reads, counters=self._counters[name])
+
+    def _calibration(self, config: AppConfig, policy: Any, old: Application | None) -> Calibration | None:
+        """What is in memory stays there, unless it is of something else."""
+        conformal = _make_conformal(config, policy.loss)
+        if conformal is None:
+            return None
+        known = None if old is None else old.calibration
+        if known is not None and (known.policy, known.conformal) == (policy.name, conformal):
+            return known
+        return Calibration(config.name, policy.name, conformal, self._store, self._reads)
 
     def _slo(self, model: str) -> float:
         """The smallest objective of the applications that use a model."""
@@ -280,19 +334,24 @@ class Frontend:
             self.listener.version_failed(ref.name, ref.version, error)
 
     def _misfit(self, version: Version) -> str | None:
-        """Why this version's input cannot stand beside those of the other models of its applications."""
-        mine = "" if version.hello is None else version.hello.input
+        """Why this version's input or labels cannot stand beside those of the other models of its applications."""
+        mine = version.hello
         for app in self._apps.values():
             if version.model.name not in app.models:
                 continue
             for model in app.models:
                 other = self._versions.get(ModelRef(model, self._current.get(model, -1)))
-                if model == version.model.name or other is None or other.hello is None:
+                if model == version.model.name or mine is None or other is None or other.hello is None:
                     continue
-                if len({mine, other.hello.input, "json"}) == 3:
+                if len({mine.input, other.hello.input, "json"}) == 3:
                     return (
-                        f"its input is {mine}, but {other.ref} of the same application {app.name!r} takes "
+                        f"its input is {mine.input}, but {other.ref} of the same application {app.name!r} takes "
                         f"{other.hello.input}; declare the same input for both, or 'json'"
+                    )
+                if any(a != b for a, b in zip(mine.labels or (), other.hello.labels or (), strict=False)):
+                    return (
+                        f"its labels are {list(mine.labels or ())}, but those of {other.ref} of the same application "
+                        f"{app.name!r} {list(other.hello.labels or ())}; declare them in one order, new ones last"
                     )
         return None
 
@@ -349,7 +408,7 @@ class Frontend:
         if app is None:
             raise UnknownApp(f"no application is called {name!r} ({nearest(name, self.engine.apps)})")
         candidates = app.candidates or app.models
-        trust = app.policy.distribution(app.states.view(context, candidates))
+        trust = app.trust(app.states.view(context, candidates))
         return {model: trust.weight(model) for model in app.models}
 
     def why(self, id: str) -> dict[str, Any]:
@@ -359,7 +418,18 @@ class Frontend:
             raise UnknownPrediction(
                 f"no decision {id!r} is kept; ids come with each answer, and are kept as [server] ledger says"
             )
-        return why(decision, self.ledger.observation(id))
+        observation, app = self.ledger.observation(id), self.engine.apps.get(decision.app)
+        if app is None or app.policy.name != decision.policy:
+            return why(decision, observation)
+        trust = app.trust(app.states.view(decision.context, decision.distribution.models))
+        return why(decision, observation, loss=app.policy.loss, trust=trust)
+
+
+def _means(old: Application | None, served: Mapping[str, Version]) -> Means:
+    """What the versions that an application still asks have said on average."""
+    means = (old and old.means) or Means()
+    means.keep({version.ref for version in served.values()})
+    return means
 
 
 def _alike(one: VersionSpec, other: VersionSpec) -> bool:

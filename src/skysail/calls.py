@@ -12,7 +12,7 @@ from mypy_extensions import mypyc_attr
 
 from skysail.types import Outcome
 
-__all__ = ["Call", "Predictor"]
+__all__ = ["Call", "Predictor", "Twin"]
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -39,6 +39,15 @@ class Call:
         raise NotImplementedError
 
 
+class Twin:
+    """A call that two replicas have in hand; `won` tells whether the second was the first to answer it."""
+
+    __slots__ = ("won",)
+
+    def __init__(self) -> None:
+        self.won = False
+
+
 class Predictor(Protocol):
     """What answers calls. The cache is one around a batcher; a test's fake is one too."""
 
@@ -52,4 +61,8 @@ class Predictor(Protocol):
 
     def hurry(self, call: Call, deadline: float) -> None:
         """A call that waits here must be taken as if its deadline were this earlier one."""
+        ...
+
+    def hedge(self, call: Call) -> Twin | None:
+        """Give a call that a replica has in hand to an idle one as well; `None` where there is no such pair."""
         ...

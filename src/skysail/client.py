@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, fields
 from random import Random
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -54,6 +54,10 @@ class Prediction:
     """The versions asked, `name@version`."""
     missing: tuple[str, ...]
     """Those of them that were not used."""
+    set: tuple[Any, ...] | None = None
+    """Labels that hold the right one as often as the application's `confidence` says; `None` where there is none."""
+    interval: tuple[float, float] | None = None
+    """The same for numbers: from the least to the greatest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +86,6 @@ class _Call(Generic[_T]):
     read: Callable[[bytes], _T]
     plane: str = _ADMIN
     body: bytes | None = None
-    params: Mapping[str, str] = field(default_factory=dict)
     repeatable: bool = False
     seconds: float | None = None
     """How long to wait for the answer, where not as long as for others."""
@@ -114,7 +117,6 @@ class _Base:
             "method": call.method,
             "url": self._urls[call.plane] + call.path,
             "content": call.body,
-            "params": dict(call.params) or None,
             "headers": self._headers,
             "timeout": self._timeout if call.seconds is None else call.seconds + self._timeout,
         }
@@ -246,7 +248,7 @@ class Client(_Base):
 
     def status(self, context: str | None = None) -> dict[str, Any]:
         """Everything at a glance, with the weights of a context where one is given."""
-        return self._do(_get("/status", {} if context is None else {"context": context}))
+        return self._do(_get("/status" if context is None else f"/status?context={_quoted(context)}"))
 
     def apps(self) -> dict[str, Any]:
         """The applications by name."""
@@ -393,7 +395,7 @@ class AsyncClient(_Base):
 
     async def status(self, context: str | None = None) -> dict[str, Any]:
         """See `Client.status`."""
-        return await self._do(_get("/status", {} if context is None else {"context": context}))
+        return await self._do(_get("/status" if context is None else f"/status?context={_quoted(context)}"))
 
     async def apps(self) -> dict[str, Any]:
         """See `Client.apps`."""
@@ -498,8 +500,8 @@ def _observe_many(app: str, observations: Iterable[Mapping[str, Any]]) -> _Call[
     return _observe(app, {"observations": listed}, repeatable=all("prediction_id" in it for it in listed))
 
 
-def _get(path: str, params: Mapping[str, str] | None = None) -> _Call[dict[str, Any]]:
-    return _Call("GET", path, _document, params=params or {}, repeatable=True)
+def _get(path: str) -> _Call[dict[str, Any]]:
+    return _Call("GET", path, _document, repeatable=True)
 
 
 def _within(path: str, key: str) -> _Call[Any]:
@@ -528,8 +530,7 @@ def _set_current(model: str, version: int, timeout_s: float) -> _Call[dict[str, 
 
 
 def _apply(config: bytes, timeout_s: float) -> _Call[dict[str, Any]]:
-    params = {"timeout_s": str(timeout_s)}
-    return _Call("POST", "/apply", _document, body=config, params=params, seconds=timeout_s + _FINISH)
+    return _Call("POST", f"/apply?timeout_s={timeout_s}", _document, body=config, seconds=timeout_s + _FINISH)
 
 
 def _previous(model: Mapping[str, Any]) -> int:
@@ -545,8 +546,9 @@ def _document(data: bytes) -> dict[str, Any]:
 
 
 def _prediction(document: Mapping[str, Any]) -> Prediction:
-    lists = {key: tuple(document[key]) for key in ("models", "missing")}
-    return Prediction(**{**{it.name: document[it.name] for it in fields(Prediction)}, **lists})
+    given = {it.name: document[it.name] for it in fields(Prediction) if it.default is MISSING}
+    listed = [key for key in ("models", "missing", "set", "interval") if document.get(key) is not None]
+    return Prediction(**{**given, **{key: tuple(document[key]) for key in listed}})
 
 
 def _observed(data: bytes) -> ObserveResult:
@@ -572,8 +574,11 @@ def _given(**values: Any) -> dict[str, Any]:
 
 
 def _quoted(part: str) -> str:
-    """A name as a part of a path; a replica's keeps its slash."""
-    return quote(part, safe="@/")
+    """A name as a part of an address; a replica's keeps its slash."""
+    try:
+        return quote(part, safe="@/")
+    except UnicodeEncodeError as error:
+        raise InvalidRequest(f"{part!r} is not text that can be sent as UTF-8") from error
 
 
 def _encode(body: Any) -> bytes:

@@ -8,33 +8,32 @@ durable.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
-
-import msgspec
 
 from skysail.applications import Application
 from skysail.clock import Clock
 from skysail.errors import InvalidRequest, SkysailError, StoreError, Unavailable, UnknownPrediction
 from skysail.evaluation import Evaluator, failure_text
+from skysail.feedback.accuracy import answer_right, models_right
+from skysail.feedback.calibration import Calibration
 from skysail.feedback.inputs import RecentInputs, digest
-from skysail.feedback.judge import losses
+from skysail.feedback.judge import check_delta, check_label, losses
 from skysail.feedback.ledger import Ledger
 from skysail.feedback.records import encode_decision
 from skysail.feedback.stragglers import Stragglers
 from skysail.ids import IdSource
 from skysail.pending import Pending
+from skysail.rescue import OVERTAKEN, finish_race, hedge_in_time, next_model, stand_ins, too_late
 from skysail.stores.base import Add, ObservationWrite
-from skysail.types import Answer, Decision, Failure, Observation, Output, Query, Selection, State
+from skysail.types import Answer, Cover, Decision, Failure, Observation, Output, Query, Selection, State
 
 __all__ = ["Engine", "Feedback", "Prediction", "Verdict"]
 
 _LADDER = ("model_error", "unavailable", "overload", "deadline")
 _LATE = Failure("deadline", "no output came before the deadline")
 _NOBODY = Failure("unavailable", "none of the application's models has a ready replica")
-_TOLERANCE_MS = 1.0
-"""What "by the deadline" may miss it by, and still be in time."""
 
 Verdict = bool | SkysailError
 """What became of an observation: whether it was the first of its decision, or why it is not kept."""
@@ -45,7 +44,18 @@ class Prediction:
     texts.
     """
 
-    __slots__ = ("agreement", "confidence", "default", "failure", "id", "missing", "models", "output", "reason")
+    __slots__ = (
+        "agreement",
+        "confidence",
+        "cover",
+        "default",
+        "failure",
+        "id",
+        "missing",
+        "models",
+        "output",
+        "reason",
+    )
 
     def __init__(self, id: str, models: list[str]) -> None:
         self.id = id
@@ -54,6 +64,7 @@ class Prediction:
         self.output: Output | None = None
         self.confidence: float | None = None
         self.agreement: float | None = None
+        self.cover: Cover | None = None
         self.default = False
         self.reason: str | None = None
         self.failure: Failure | None = None
@@ -112,21 +123,45 @@ class Engine:
         if not candidates:
             self._answer_without(app, query, done)
             return None
-        state = app.states.view(context, candidates)
-        pending = Pending(self, app, query, state, self._select(app, state, query), done)
+        late = app.late(now, deadline) if app.prefer_in_time else None
+        pending = self._select(app, query, candidates, late, done)
         pending.ask(pending.selection.asked)
         if pending.over:
             return None
         app.deadlines.add(pending)
+        if app.hedges is not None and len(pending.asked) == 1:
+            hedge_in_time(pending, app.hedges)
         return pending
 
-    def _select(self, app: Application, state: State, query: Query) -> Selection:
-        """What the policy selects; a policy that raises is stood in for, and named in /status."""
+    def _select(
+        self,
+        app: Application,
+        query: Query,
+        candidates: tuple[str, ...],
+        late: dict[str, float] | None,
+        done: Callable[[Prediction], None],
+    ) -> Pending:
+        """The query with what the policy selects of those that are not late; a policy that raises, or selects what is
+        not there, is stood in for, and named in /status.
+        """
+        state = app.states.view(query.context, candidates)
+        if late is not None:
+            state = app.narrow(state, query.context, tuple([m for m in candidates if m not in late]))
+        raised = False
         try:
-            return app.policy.select(state, query, self._rng)
+            selection = app.policy.select(state, query, self._rng)
+            _check(selection, app)
         except Exception as error:  # noqa: BLE001 - a user's policy may raise anything, and the query must be answered
             app.counters.policy_failed("select", error)
-            return app.fallback.select(state, query, self._rng)
+            selection = app.fallback.select(state, query, self._rng)
+            raised = True
+        pending = Pending(self, app, query, state, selection, done)
+        if raised:
+            pending.note().raised = "select"
+        elif late is not None:
+            pending.note().late = late
+            app.counters.left_out.update(late.keys())
+        return pending
 
     # -- up: combine, record, answer ----------------------------------------------------------------------------------
 
@@ -137,14 +172,18 @@ class Engine:
             return
         answer = self._combine(pending)
         if answer is None and pending.waiting == 0 and now < pending.deadline:
-            another = _another(pending)
+            another = next_model(pending)
             if another is not None:
                 pending.ask((another,))
                 return
+        if pending.hedge is not None:
+            finish_race(pending, pending.hedge)
         pending.end()
         prediction = self._prediction(pending, answer)
         for index, model in enumerate(pending.asked):
-            self._stragglers.note(pending.app.name, model, pending.outcomes[index] is None)
+            outcome = pending.outcomes[index]
+            if outcome is not OVERTAKEN:
+                self._stragglers.note(pending.app.name, model, too_late(outcome))
         if prediction.failure is None:
             self._record(pending, prediction, now)
         pending.app.counters.answered(now - pending.query.arrived, prediction.reason, prediction.failure)
@@ -156,11 +195,27 @@ class Engine:
 
     def _combine(self, pending: Pending) -> Answer | None:
         app, outputs = pending.app, pending.outputs()
+        means = stand_ins(pending, app.means) if app.means is not None else None
+        if means is not None:
+            outputs.update(means)
         try:
-            return app.policy.combine(pending.state, pending.query, outputs)
+            answer = app.policy.combine(pending.state, pending.query, outputs)
+            if answer is None:
+                return None
+            if answer.__class__ is not Answer or not isinstance(answer.output, Output):
+                raise TypeError(f"combine gave {answer!r}, which is no Answer with an Output")
         except Exception as error:  # noqa: BLE001 - as in `_select`
             app.counters.policy_failed("combine", error)
-            return app.fallback.combine(pending.state, pending.query, outputs)
+            pending.note().raised = "combine"
+            return app.fallback.combine(pending.state, pending.query, pending.outputs())
+        if means is None:
+            return answer
+        used = tuple([model for model in answer.used if model not in means])
+        if not used:  # what is there cannot be merged, and means alone are no answer
+            return None
+        app.counters.stood_in += len(means)
+        pending.note().means = {model: mean.raw for model, mean in means.items()}
+        return Answer(answer.output, answer.confidence, answer.agreement, used)
 
     def _reject(self, pending: Pending, failure: Failure) -> None:
         """The row is at fault: no decision and no default, whatever the other models said."""
@@ -179,11 +234,13 @@ class Engine:
             return _substitute(prediction, app, _why(pending))
         prediction.output = answer.output
         prediction.confidence = answer.confidence
+        if app.calibration is not None:
+            _calibrate(prediction, app.calibration, pending, answer)
         prediction.agreement = answer.agreement
         used = answer.used
         if len(used) < len(refs):
             prediction.missing = [ref for ref in refs if ref.rpartition("@")[0] not in used]
-        if answer.confidence is not None and answer.confidence < app.min_confidence:
+        if prediction.confidence is not None and prediction.confidence < app.min_confidence:
             prediction.output, prediction.default, prediction.reason = app.default, True, "low_confidence"
         return prediction
 
@@ -191,7 +248,7 @@ class Engine:
         """No model can be asked at all."""
         prediction = _substitute(Prediction(query.id, []), app, _NOBODY)
         if prediction.failure is None:
-            trust = app.policy.distribution(app.policy.initial(app.models))
+            trust = app.trust(app.fallback.initial(app.models))
             pending = Pending(self, app, query, State(), Selection(trust, (), ()), done)
             self._record(pending, prediction, query.arrived)
         app.counters.answered(0.0, prediction.reason, prediction.failure)
@@ -225,14 +282,19 @@ class Engine:
                 fallbacks > 0,
                 (now - query.arrived) * 1e3,
                 query.input if self._keep_inputs else None,
+                pending.notes,
+                prediction.cover,
             )
         )
 
     def _failure(self, pending: Pending, index: int) -> str | None:
         outcome = pending.outcomes[index]
-        if outcome is None and self._stragglers.lost(pending.app.name, pending.asked[index]):
-            return "lost"
-        return failure_text(outcome)
+        if outcome is OVERTAKEN:
+            return "overtaken"
+        text = failure_text(outcome)
+        if too_late(outcome) and self._stragglers.lost(pending.app.name, pending.asked[index]):
+            return "lost" if outcome is None else f"lost: {text}"
+        return text
 
     # -- feedback: join, learn, confirm -------------------------------------------------------------------------------
 
@@ -240,7 +302,7 @@ class Engine:
         """Learn from one observation; `done` hears once it is durable, or why it is not kept."""
         try:
             if feedback.label is not None:
-                app.policy.loss.check_label(msgspec.json.decode(feedback.label))
+                check_label(app.policy.loss, feedback.label, app.counters)
             decision = self._join(app, feedback)
         except SkysailError as error:
             done(Unavailable(error.message) if isinstance(error, StoreError) else error)
@@ -292,33 +354,42 @@ class Engine:
         """What a decision and an observation teach, on its way to the store."""
         observation = Observation(decision.id, feedback.label, feedback.reward, self._wall())
         adds: tuple[Add, ...] = ()
+        judged = losses(decision, observation, app.policy.loss, app.counters)
         if decision.policy == app.policy.name:
-            judged = losses(decision, observation, app.policy.loss)
             try:
                 delta = app.policy.update(decision, judged)
+                check_delta(delta)
+                adds = app.states.adds(delta, decision.context, decision.distribution.models)
             except Exception as error:  # noqa: BLE001 - as in `_select`; the observation itself is kept all the same
                 app.counters.policy_failed("update", error)
-            else:
-                adds = app.states.adds(delta, decision.context, decision.distribution.models)
+        if app.calibration is not None:
+            adds += app.calibration.adds(decision, observation)
 
-        def written(outcome: bool | StoreError) -> None:
+        def written(outcome: bool | StoreError, states: Mapping[str, State]) -> None:
             if isinstance(outcome, StoreError):
                 done(Unavailable(outcome.message))
                 return
+            loss = app.policy.loss
             if outcome:
-                app.states.applied(adds)
-            app.counters.observed(first=outcome, right=_right(app, decision, observation))
+                current = self.apps.get(app.name, app)
+                current.states.applied(states, decision.context)
+                if current.calibration is not None:
+                    current.calibration.applied(states)
+                app.counters.versions_judged(models_right(decision, observation, judged, loss, app.slo))
+            app.counters.observed(first=outcome, right=answer_right(decision, observation, loss, app.slo))
             done(outcome)
 
         write = ObservationWrite(observation, adds, encode_decision(decision) if new else None)
         self._ledger.observe(write, written)
 
 
-def _another(pending: Pending) -> str | None:
-    """The model trusted most among those that could still be asked."""
-    trust = pending.selection.distribution
-    rest = [model for model in pending.app.candidates if model not in pending.asked]
-    return max(rest, key=trust.weight) if rest else None
+def _check(selection: Selection, app: Application) -> None:
+    """Refuse what only a policy with a mistake selects."""
+    for model in selection.asked:
+        if model not in app.served:
+            raise LookupError(f"select names {model!r}, which is none of {', '.join(app.served)}")
+    if not selection.asked:
+        raise LookupError("select names no model; there is always one to ask")
 
 
 def _why(pending: Pending) -> Failure:
@@ -338,18 +409,13 @@ def _substitute(prediction: Prediction, app: Application, failure: Failure) -> P
         return prediction
     prediction.output, prediction.default, prediction.reason = app.default, True, failure.code
     prediction.missing = prediction.models
+    if app.calibration is not None:
+        prediction.cover = app.calibration.nothing
     return prediction
 
 
-def _right(app: Application, decision: Decision, observation: Observation) -> bool | None:
-    """Whether the answer given was right and in time; `None` where there was none to judge."""
-    if decision.answer is None:
-        return None
-    if decision.latency > app.slo * 1e3 + _TOLERANCE_MS:
-        return False
-    if observation.label is None:
-        return observation.reward == 1.0
-    try:
-        return app.policy.loss.loss(msgspec.json.decode(decision.answer), msgspec.json.decode(observation.label)) == 0.0
-    except Exception:  # noqa: BLE001 - a loss of the user's that cannot judge the answer calls it wrong
-        return False
+def _calibrate(prediction: Prediction, calibration: Calibration, pending: Pending, answer: Answer) -> None:
+    """Say what holds the label, and how sure the answer is by that."""
+    query = pending.query
+    cover = calibration.cover(answer, pending.outputs(), pending.selection.distribution, query.draw)
+    prediction.cover, prediction.confidence = cover, cover.confidence

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from skysail.applications import Application
-from skysail.calls import Call
+from skysail.calls import Call, Twin
 from skysail.deadlines import Expiring
-from skysail.types import Failure, Outcome, Output, Query, Selection, State
+from skysail.types import Failure, Notes, Outcome, Output, Query, Selection, State
 
-__all__ = ["Ask", "Owner", "Pending"]
+__all__ = ["Ask", "Hedge", "Owner", "Pending"]
 
 
 class Ask(Call):
@@ -45,12 +45,34 @@ class Owner(Protocol):
         ...
 
 
+class Hedge(Expiring):
+    """The moment at which somebody else is asked too, because the one model asked takes longer than it nearly ever
+    does; then, who that is: a second replica (`twin`), or another model (`racing`).
+    """
+
+    __slots__ = ("ask_too", "pending", "racing", "twin")
+
+    def __init__(self, pending: Pending, deadline: float, ask_too: Callable[[Pending, Hedge], None]) -> None:
+        self.pending = pending
+        self.deadline = deadline
+        self.over = False
+        self.ask_too = ask_too
+        self.racing = False
+        self.twin: Twin | None = None
+
+    def expire(self, now: float) -> None:
+        """The model has had its time."""
+        self.over = True
+        self.ask_too(self.pending, self)
+
+
 class Pending(Expiring):
     """Gathers what models say of one query.
 
     The lists are parallel to `asked`; an outcome is `None` until it is here. `picked` is how many of those asked the
-    policy selected: any after them are fallbacks. `invalid` is what is wrong with the row, if a model says so. `done`
-    is for the owner, to be called with what becomes of the query.
+    policy selected: any after them are fallbacks. `invalid` is what is wrong with the row, if a model says so. `notes`
+    are for the record, where there is anything to note. `done` is for the owner, to be called with what becomes of the
+    query.
     """
 
     __slots__ = (
@@ -58,8 +80,10 @@ class Pending(Expiring):
         "asked",
         "asks",
         "done",
+        "hedge",
         "invalid",
         "latencies",
+        "notes",
         "outcomes",
         "owner",
         "picked",
@@ -83,6 +107,8 @@ class Pending(Expiring):
         self.owner = owner
         self.done = done
         self.invalid: Failure | None = None
+        self.hedge: Hedge | None = None
+        self.notes: Notes | None = None
         self.app = app
         self.query = query
         self.state = state
@@ -117,6 +143,9 @@ class Pending(Expiring):
     def arrived(self, index: int, outcome: Outcome, now: float) -> None:
         """A model's outcome is here: in time, or late, when an output can still complete the record."""
         latency = now - self.query.arrived
+        means = self.app.means
+        if means is not None and isinstance(outcome, Output):
+            means.add(self.refs[index], outcome)
         if self.over:
             if self.recorded and isinstance(outcome, Output):
                 self.owner.complete(self, index, outcome, latency)
@@ -126,8 +155,19 @@ class Pending(Expiring):
         self.waiting -= 1
         if outcome.__class__ is not Output and outcome.code == "invalid_input":  # type: ignore[union-attr]
             self.invalid = outcome  # type: ignore[assignment]
-        if self.waiting == 0 or self.invalid is not None:
+        hedge = self.hedge
+        if (
+            self.waiting == 0
+            or self.invalid is not None
+            or (hedge is not None and hedge.racing and isinstance(outcome, Output))
+        ):
             self.owner.conclude(self, now)
+
+    def note(self) -> Notes:
+        """What is noted of this query, to be added to."""
+        if self.notes is None:
+            self.notes = Notes()
+        return self.notes
 
     def expire(self, now: float) -> None:
         """The deadline has come."""
@@ -139,16 +179,21 @@ class Pending(Expiring):
         """
         self.over = True
         self.asks.clear()
+        if self.hedge is not None:
+            self.hedge.over = True
+
+    def forget(self, index: int) -> None:
+        """Do without the answer of one of those asked."""
+        self.app.predictor(self.asked[index]).forget(self.asks[index])
 
     def cancel(self) -> None:
         """Nobody waits for the answer: forget the work, unless another waits for the same."""
         if self.over:
             return
-        asks = list(self.asks)
-        self.end()
-        for model, ask, outcome in zip(self.asked, asks, self.outcomes, strict=True):
+        for index, outcome in enumerate(self.outcomes):
             if outcome is None:
-                self.app.predictor(model).forget(ask)
+                self.forget(index)
+        self.end()
 
     def outputs(self) -> dict[str, Output | None]:
         """What each model asked said, as policies combine it."""

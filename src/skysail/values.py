@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["Failure", "Outcome", "Output", "Query", "State", "same_json"]
+__all__ = ["Estimate", "Failure", "Outcome", "Output", "Query", "State", "same_json"]
 
 
 class Query:
@@ -48,15 +48,13 @@ _UNREAD: Any = object()
 class Output:
     """What a model said of one row: its JSON text, read only when somebody needs the value.
 
-    Outputs are shared (by the cache, and by all who wait for one evaluation), so they are never changed. `born` is when
-    the cache was given it, in monotonic seconds.
+    Outputs are shared by all who wait for one evaluation, so they are never changed.
     """
 
-    __slots__ = ("_value", "born", "raw")
+    __slots__ = ("_value", "raw")
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
-        self.born = 0.0
         self._value = _UNREAD
 
     @property
@@ -74,6 +72,14 @@ class Output:
 
     def __repr__(self) -> str:
         return f"Output({self.raw!r})"
+
+
+class Estimate(Output):
+    """Stands in for an output that did not come: what the model says on average. It is merged with the outputs of
+    others, and agrees with none.
+    """
+
+    __slots__ = ()
 
 
 class Failure:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skysail.batching.batcher import Batch, Batcher, Station
+from skysail.batching.batcher import Batcher
 from skysail.batching.sizing import Aimd
+from skysail.batching.station import Batch, Station
 from skysail.calls import Call
 from skysail.testing.clock import ManualClock
 from skysail.types import Failure, Outcome, Output
@@ -341,3 +343,167 @@ def test_the_budget_is_shared_with_what_is_in_flight(depth: int) -> None:
     """A query waits for the batches in flight and then for its own, all within the objective."""
     batcher = Bench(slo=0.03).batcher
     assert batcher.budget(depth) * (1 + depth) < 0.03
+
+
+# -- hedging
+
+
+def stalled(replicas: int = 2) -> tuple[Bench, Caller]:
+    """A call in one replica's hands, and the others idle."""
+    bench = Bench(replicas=replicas)
+    call = bench.ask()
+    bench.turn()
+    return bench, call
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_of_two_replicas_the_first_is_heard(first: int) -> None:
+    """A hedged call is settled once, whoever answers first; the hedge won if that was the second replica."""
+    bench, call = stalled()
+    twin = bench.batcher.hedge(call)
+    assert twin is not None
+    assert [len(wire.batches) for wire in bench.wires] == [1, 1]
+    bench.answer(first)
+    assert (call.times, call.code, twin.won) == (1, "output", first == 1)
+    bench.answer(1 - first)
+    assert (call.times, twin.won) == (1, first == 1)
+    assert bench.batcher.idle
+
+
+def test_a_call_that_waits_is_not_hedged() -> None:
+    """All replicas are busy: in the queue twice it would be run twice in vain. Nor is one whose replica is alone."""
+    bench = Bench(replicas=1, cap=1)
+    bench.batcher.stations[0].depth = 1
+    taken, waits = bench.ask(), bench.ask()
+    bench.turn()
+    assert bench.batcher.hedge(taken) is None
+    assert bench.batcher.hedge(waits) is None
+    assert len(bench.wires[0].batches) == 1
+
+
+def test_a_third_replica_is_not_asked() -> None:
+    """Whoever hedges the same call again shares the hedge there is; no replica runs it twice."""
+    bench, call = stalled(replicas=3)
+    assert bench.batcher.hedge(call) is bench.batcher.hedge(call) is not None
+    assert [len(wire.batches) for wire in bench.wires] == [1, 1, 0]
+
+
+def test_after_a_failure_the_other_replica_may_do_better() -> None:
+    """The first failure is passed over, a second one is the outcome; what is wrong with the row is wrong anywhere."""
+    for outcomes, code in (
+        ([Failure("model_error", "x"), Output(b"1")], "output"),
+        ([Failure("model_error", "x"), Failure("model_error", "y")], "model_error"),
+        ([Failure("invalid_input", "x"), Output(b"1")], "invalid_input"),
+    ):
+        bench, call = stalled()
+        assert bench.batcher.hedge(call) is not None
+        for station, outcome in zip(bench.batcher.stations, outcomes, strict=True):
+            bench.batcher.answered(station, station.inflight[0], [outcome], 0.001)
+        assert (call.code, call.times) == (code, 1)
+
+
+def test_a_hedged_call_survives_both_replicas() -> None:
+    """One lost: the other has it in hand still, and it is not queued again. Both lost: it is."""
+    bench, call = stalled(replicas=3)
+    assert bench.batcher.hedge(call) is not None
+    bench.batcher.lost(bench.batcher.stations[0], "died")
+    bench.turn()
+    assert len(bench.wires[2].batches) == 0
+    bench.batcher.lost(bench.batcher.stations[1], "died")
+    bench.turn()
+    bench.answer(2)
+    assert (call.code, call.times) == ("output", 1)
+
+
+def test_a_row_over_which_a_worker_died_is_not_spread() -> None:
+    """A second replica is not asked while there are suspects."""
+    bench = Bench(replicas=3, cap=1)
+    call = bench.ask(b"deadly")
+    bench.turn()
+    bench.batcher.lost(bench.batcher.stations[0], "died")
+    bench.turn()
+    assert bench.batcher.hedge(call) is None
+
+
+def test_the_p95_is_of_first_tries_alone() -> None:
+    """Nothing is known before there were enough, nor where nobody watches; the tries of hedges do not count."""
+    bench = Bench(replicas=2)
+    assert bench.batcher.p95 == inf
+    bench.batcher.watch(on=True)
+    for n in range(64):
+        call = bench.ask(within=60.0)
+        bench.turn()
+        bench.clock.advance(0.002 if n % 10 else 0.02)
+        assert bench.batcher.hedge(call) is not None
+        bench.answer(0)
+        bench.answer(1, seconds=0.5)
+    assert bench.batcher.p95 == pytest.approx(0.021)
+    bench.batcher.watch(on=False)
+    assert bench.batcher.p95 == inf
+
+
+# -- the expected wait
+
+
+def test_an_idle_replica_is_taken_at_its_best() -> None:
+    """0 while nothing is known; then the best of late, however slow the others were; and again 0 when that is old."""
+    bench = Bench(cap=1)
+    assert bench.batcher.wait(bench.clock.monotonic()) == 0.0
+    bench.teach(1, 0.05)
+    bench.teach(1, 0.004, times=1)
+    bench.teach(1, 0.05)
+    assert bench.batcher.wait(bench.clock.monotonic()) == pytest.approx(0.004)
+    bench.clock.advance(10.1)
+    assert bench.batcher.wait(bench.clock.monotonic()) == 0.0
+
+
+def test_without_a_replica_the_wait_is_for_ever() -> None:
+    """So it is for those behind the first batch of a replica that nothing is known of."""
+    bench = Bench(replicas=0)
+    assert bench.batcher.wait(0.0) == inf
+    bench = Bench()
+    bench.ask()
+    bench.turn()
+    assert bench.batcher.wait(bench.clock.monotonic()) == inf
+
+
+def test_the_wait_is_that_of_the_queue_as_it_is() -> None:
+    """It grows with each row that waits, shrinks as time passes, and is what becomes of the row, within a quarter."""
+    bench = Bench(cap=4, slo=0.2)
+    for rows in (1, 2, 4, 4, 2, 1, 4, 1):
+        bench.teach(rows, 0.002 + 0.002 * rows, times=2)
+    bench.batcher.stations[0].depth = 1
+    waits = []
+    for _ in range(10):
+        waits.append(bench.batcher.wait(bench.clock.monotonic()))
+        last = bench.ask(within=60.0)
+        bench.turn()
+    assert waits == sorted(waits)
+    started, behind = bench.clock.monotonic(), bench.batcher.wait(bench.clock.monotonic())
+    bench.clock.advance(0.001)
+    assert bench.batcher.wait(bench.clock.monotonic()) < behind
+    while last.outcome is None:
+        bench.answer(seconds=0.002 + 0.002 * len(bench.batcher.stations[0].inflight[0].calls))
+        bench.turn()
+    assert last.settled_at - started <= waits[-1] <= 1.4 * (last.settled_at - started)
+
+
+def test_more_replicas_work_a_queue_off_sooner() -> None:
+    """Two replicas of the same pace halve what the queue costs those behind it."""
+    waits = []
+    for replicas in (1, 2):
+        bench = Bench(replicas=replicas, cap=1)
+        for _ in range(8):
+            for _ in range(replicas):
+                bench.ask(within=60.0)
+            bench.turn()
+            bench.clock.advance(0.01)
+            for busy in range(replicas):
+                bench.answer(busy, seconds=0.0)
+        for station in bench.batcher.stations:
+            station.depth = 1
+        for _ in range(20 + replicas):
+            bench.ask(within=60.0)
+            bench.turn()
+        waits.append(bench.batcher.wait(bench.clock.monotonic()))
+    assert waits[1] < 0.65 * waits[0]

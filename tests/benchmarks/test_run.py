@@ -88,7 +88,7 @@ def test_the_cost_of_a_call_is_the_least_of_fresh_repetitions(module: Any) -> No
 def test_the_machine_is_described(module: Any) -> None:
     """Numbers come with what they depend on, none of it empty."""
     told = module("machine").describe_machine()
-    assert {"date", "processor", "system", "load", "python", "versions", "commit"} == set(told)
+    assert {"date", "processor", "system", "load", "python", "versions", "data path", "commit"} == set(told)
     assert all(told.values())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from skysail.cache.cache import Cache
 from skysail.cache.cached import Cached
-from skysail.calls import Call
+from skysail.calls import Call, Twin
 from skysail.testing.clock import ManualClock
 from skysail.types import Failure, Outcome, Output
 
@@ -30,6 +30,8 @@ class Below:
         self.calls: list[Call] = []
         self.forgotten: list[Call] = []
         self.hurried: list[float] = []
+        self.hedged: list[Call] = []
+        self.twin = Twin()
 
     def ask(self, call: Call) -> None:
         self.calls.append(call)
@@ -39,6 +41,10 @@ class Below:
 
     def hurry(self, call: Call, deadline: float) -> None:
         self.hurried.append(deadline)
+
+    def hedge(self, call: Call) -> Twin:
+        self.hedged.append(call)
+        return self.twin
 
 
 def make() -> tuple[Cached, Below]:
@@ -76,6 +82,18 @@ def test_bytes_that_mean_something_else_are_another_row() -> None:
     cached.ask(Caller(b"1234"))
     cached.ask(Caller(b"1234", binary=True))
     assert len(below.calls) == 2
+
+
+def test_versions_that_share_a_cache_share_no_answer() -> None:
+    """The same row asked of another version is another entry: one model's answer is never another's."""
+    below, cache = Below(), Cache(1 << 20, None, ManualClock())
+    old, new = Cached(below, cache), Cached(below, cache)
+    old.ask(Caller())
+    below.calls.pop().settle(Output(b"1"), 0.0)
+    asked = Caller()
+    new.ask(asked)
+    assert asked.outcome is None
+    assert len(below.calls) == 1
 
 
 def test_one_caller_leaves_and_the_others_are_answered() -> None:
@@ -142,3 +160,18 @@ def test_a_refusal_at_the_door_leaves_nothing_behind() -> None:
         cached.ask(call)
         assert isinstance(call.outcome, Failure)
     assert len(below.calls) == 2
+
+
+def test_what_is_hedged_is_the_flight() -> None:
+    """A second replica is given the evaluation that all who wait share; a call that waits for none has nothing to
+    hedge.
+    """
+    cached, below = make()
+    first, second = Caller(), Caller()
+    cached.ask(first)
+    cached.ask(second)
+    assert cached.hedge(second) is below.twin
+    assert below.hedged == below.calls
+    cached.forget(first)
+    assert cached.hedge(first) is None
+    assert cached.hedge(Caller(b"other")) is None

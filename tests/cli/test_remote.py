@@ -123,6 +123,17 @@ def test_wrong_usage_is_told_in_one_line(invoke: Callable[..., Any], arguments: 
     assert "Traceback" not in done.err
 
 
+@pytest.mark.parametrize(
+    "arguments", [("status", "--context", "\udcff"), ("why", "\udcff"), ("predict", "a", "1", "--context", "\udcff")]
+)
+def test_what_is_not_utf_8_is_refused_in_one_line(invoke: Callable[..., Any], arguments: tuple[str, ...]) -> None:
+    """A byte of the command line that is no text is not sent, and said to be none."""
+    done = invoke(*arguments)
+    assert done.code == 1
+    assert "utf-8" in done.err.lower()
+    assert "Traceback" not in done.err
+
+
 def test_nobody_at_the_address_is_exit_code_three(invoke: Callable[..., Any]) -> None:
     """A server that is not there is told apart from one that refuses."""
     for command in (["status"], ["why", "id"], ["deploy", "m", "p"], ["rollback", "m"], ["scale", "m", "2"]):

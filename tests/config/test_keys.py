@@ -9,10 +9,18 @@ import pytest
 
 from skysail.api import AppOptions, ModelOptions, ServerOptions
 from skysail.config.keys import APP, MODEL, SERVER
-from skysail.config.schema import AppConfig, BatchConfig, CacheConfig, LedgerConfig, ModelConfig, ServerConfig
+from skysail.config.schema import (
+    AppConfig,
+    BatchConfig,
+    CacheConfig,
+    ConfidenceConfig,
+    LedgerConfig,
+    ModelConfig,
+    ServerConfig,
+)
 from skysail.config.section import Problems, Section
 
-RESOLVED = {"name", "import_root", "policy_params", "loss_params"}
+RESOLVED = {"name", "import_root", "policy_params", "loss_params", "code"}
 """Fields that no key of their own sets."""
 
 
@@ -32,6 +40,7 @@ def inner(section: Section, key: str) -> Section:
         (inner(SERVER, "cache"), CacheConfig),
         (inner(SERVER, "ledger"), LedgerConfig),
         (inner(MODEL, "batch"), BatchConfig),
+        (inner(APP, "confidence"), ConfidenceConfig),
     ],
 )
 def test_each_key_is_a_field_and_each_field_a_key(section: Section, kind: Any) -> None:
@@ -73,7 +82,11 @@ def test_python_has_the_same_options(section: Section, options: Any, positional:
         (APP, "slo", "1ms", "at least 2ms"),
         (APP, "slo", 20, 'write "20ms" or "20s"'),
         (APP, "min_confidence", 1.1, "number from 0 to 1"),
+        (APP, "confidence", "conformal", "must be a table of keys (method, target, rate, forget)"),
         (APP, "models", [], "not empty"),
+        (APP, "missing", "main", "is unknown (did you mean 'mean'?)"),
+        (APP, "hedge", 2, "true or false"),
+        (APP, "prefer_in_time", "yes", "true or false"),
         (APP, "policy", ["vote"], "a name in quotes, or a table"),
     ],
 )
@@ -100,6 +113,22 @@ def test_batching_takes_what_this_version_can_do(key: str, value: Any, message: 
     MODEL.read("models.m", {"path": "p", "batch": {key: value}}, problems)
     assert len(problems.found) == 1
     assert problems.found[0].startswith(f"models.m.{message}")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "confidence: key 'method' is missing; add it"),
+        ({"method": "platt"}, 'confidence.method = "platt": is unknown (known: conformal)'),
+        ({"method": "conformal", "target": 0.3}, "confidence.target = 0.3: must be a number from 0.5 to 0.99"),
+        ({"method": "conformal", "alpha": 0.1}, "confidence.alpha = 0.1: unknown key"),
+    ],
+)
+def test_confidence_names_its_method(given: dict[str, Any], message: str) -> None:
+    """A target that no application has use for is refused, and so is what is not known."""
+    problems = Problems("")
+    APP.read("apps.a", {"models": ["m"], "confidence": given}, problems)
+    assert [line for line in problems.found if line.startswith(f"apps.a.{message}")] == problems.found != []
 
 
 @pytest.mark.parametrize("url", ["memory://", "sqlite:///.skysail/state.db", "sqlite:////var/lib/s.db"])

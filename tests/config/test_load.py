@@ -53,6 +53,9 @@ slo = "20ms"
 default = ["none", 0]
 min_confidence = 0.25
 loss = { name = "squared", range = [0, 10] }
+missing = "mean"
+hedge = true
+prefer_in_time = true
 """
 
 
@@ -111,6 +114,9 @@ def test_a_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 min_confidence=0.25,
                 loss="squared",
                 loss_params={"range": [0, 10]},
+                missing="mean",
+                hedge=True,
+                prefer_in_time=True,
                 import_root=root,
             )
         },
@@ -209,6 +215,9 @@ APP = st.builds(
     min_confidence=st.floats(0, 1),
     loss_params=PARAMS,
     cache=st.booleans(),
+    missing=st.sampled_from(["drop", "mean"]),
+    hedge=st.booleans(),
+    prefer_in_time=st.booleans(),
 )
 SERVER = st.builds(
     ServerConfig,

@@ -101,6 +101,10 @@ def test_a_default_is_any_json_value(default: Any) -> None:
         ),
         (app(models={"a": {"path": "m:a"}}), "apps.x.models: model 'b' is unknown (known: a)"),
         (app(models={"a": {"path": "m:a"}, "bb": {"path": "m:b"}}), "model 'b' is unknown (did you mean 'bb'?)"),
+        (
+            app(missing="mean"),
+            'apps.x.missing = "mean": the loss "zero_one" is for outputs that have no mean; use "drop"',
+        ),
         (app(min_confidence=0.5), "apps.x.min_confidence = 0.5: needs a default to answer with; set default"),
         (
             app(models={"a": {"path": "m:a", "input": "float32[2]"}, "b": {"path": "m:b", "input": "float64[2]"}}),
@@ -109,6 +113,10 @@ def test_a_default_is_any_json_value(default: Any) -> None:
         (
             app(models={"a": {"path": "m:a", "input": "string"}, "b": {"path": "m:b", "input": "bytes"}}),
             "apps.x.models: inputs differ (a string, b bytes)",
+        ),
+        (
+            app(models={"a": {"path": "m:a", "labels": ["x", "y"]}, "b": {"path": "m:b", "labels": ["y", "x", "z"]}}),
+            'apps.x.models: labels differ (a ["x","y"], b ["y","x","z"]); declare them in one order, new ones last',
         ),
     ],
 )

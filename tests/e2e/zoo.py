@@ -72,3 +72,18 @@ class Unloadable:
 
     def __init__(self) -> None:
         raise RuntimeError("the weights are not where they were")
+
+
+def first(batch: list[Any]) -> list[Any]:
+    """What each row says that the first of several models is to answer; `null` is NaN."""
+    return [float("nan") if row[0] is None else row[0] for row in batch]
+
+
+def second(batch: list[Any]) -> list[Any]:
+    """What each row says for the second."""
+    return [row[1] for row in batch]
+
+
+def third(batch: list[Any]) -> list[Any]:
+    """What each row says for the third."""
+    return [row[2] for row in batch]

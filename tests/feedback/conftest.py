@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from skysail.errors import StoreError
-from skysail.stores.base import Writes
+from skysail.stores.base import Writes, Written
 from skysail.stores.memory import MemoryStore
 from skysail.types import Decision, Distribution
 
@@ -58,7 +58,7 @@ class TrickStore(MemoryStore):
         self.pruned: list[tuple[float, int]] = []
         self.prunable = 0
 
-    def write(self, writes: Writes) -> list[bool]:
+    def write(self, writes: Writes) -> Written:
         self.gate.wait(30)
         if self.broken:
             raise StoreError("cannot write the state file: disk is full; free some disk space")

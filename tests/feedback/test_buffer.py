@@ -8,7 +8,7 @@ import pytest
 
 from skysail.feedback.buffer import Buffer, LedgerLimits
 from skysail.feedback.records import decode_decision, encode_decision
-from skysail.stores.base import Completion, ObservationWrite, Seed
+from skysail.stores.base import Completion, ObservationWrite
 from skysail.types import Decision, Observation
 
 MakeDecision = Callable[..., Decision]
@@ -41,16 +41,14 @@ def ignore(outcome: object) -> None:
 
 
 def test_a_decision_is_found_at_every_stage(buffer: Buffer, make_decision: MakeDecision) -> None:
-    """Fresh, waiting, in the flight and written: a decision is the same all the way, with its late output."""
+    """Waiting, in the flight and written: a decision is the same all the way."""
     buffer.record(make_decision(name(1)))
     stages = [buffer.find(name(1))]
-    buffer.encode()
-    stages.append(buffer.find(name(1)))
     buffer.take()
     stages.append(buffer.find(name(1)))
     buffer.landed()
     stages.append(buffer.find(name(1)))
-    assert stages == [make_decision(name(1))] * 4
+    assert stages == [make_decision(name(1))] * 3
     assert buffer.find(name(2)) is None
 
 
@@ -58,25 +56,24 @@ def test_a_decision_is_found_at_every_stage(buffer: Buffer, make_decision: MakeD
 def test_no_other_id_is_found(buffer: Buffer, make_decision: MakeDecision, text: str) -> None:
     """What is not an id of this boot is not found, whatever it looks like."""
     buffer.record(make_decision(name(1)))
-    buffer.encode()
     assert buffer.find(text) is None
 
 
-@pytest.mark.parametrize("stage", range(4))
+@pytest.mark.parametrize("stage", range(3))
 def test_a_late_output_reaches_a_decision_at_every_stage(
     buffer: Buffer, make_decision: MakeDecision, stage: int
 ) -> None:
     """A late output amends what is in memory; it is written on its own exactly where the record has left already."""
     buffer.record(make_decision(name(1)))
-    steps = (buffer.encode, buffer.take, buffer.landed)
+    steps = (buffer.take, buffer.landed)
     for step in steps[:stage]:
         step()
     buffer.complete(late(1))
     found = buffer.find(name(1))
     assert found is not None
     assert (found.outputs, found.failures) == ([b"7", b"8"], [None, None])
-    assert len(buffer.completions) == (stage >= 2)
-    if stage < 2:
+    assert len(buffer.completions) == (stage >= 1)
+    if stage < 1:
         assert decode_decision(buffer.take().records[1]).outputs == [b"7", b"8"]
 
 
@@ -91,18 +88,15 @@ def test_a_late_output_of_an_old_decision_is_kept_until_it_is_written(buffer: Bu
 
 
 def test_a_flight_takes_everything_but_more_than_a_group(make_decision: MakeDecision) -> None:
-    """All decisions, late outputs and seeds go with the first group of observations; the rest of those come later."""
+    """All decisions and late outputs go with the first group of observations; the rest of those come later."""
     buffer = Buffer(LedgerLimits(group=2), prefix=PREFIX)
     for n in (3, 1, 2):
         buffer.record(make_decision(name(n)))
         buffer.observe(observed(n), ignore)
     buffer.complete(late(9))
-    buffer.seed(Seed("k", "m", (1.0,)))
-    buffer.seed(Seed("k", "m", (2.0,)))
     writes = buffer.take().writes(0, 1, 5.0)
     assert list(writes.blocks[0].records) == [1, 2, 3]
     assert writes.completions == [late(9)]
-    assert writes.seeds == [Seed("k", "m", (1.0,))]
     assert writes.observations == [observed(3), observed(1)]
     assert not buffer.empty
     buffer.landed()
@@ -114,21 +108,18 @@ def test_what_was_not_written_waits_again(buffer: Buffer, make_decision: MakeDec
     """A flight that failed goes back before what came since; all observations are refused, in their order."""
     told: list[str] = []
     buffer.record(make_decision(name(1)))
-    buffer.observe(observed(1), lambda _: told.append("first"))
-    buffer.seed(Seed("k", "m", (1.0,)))
+    buffer.observe(observed(1), lambda *_: told.append("first"))
     buffer.complete(late(9))
     buffer.take()
     buffer.record(make_decision(name(2)))
-    buffer.observe(observed(2), lambda _: told.append("second"))
-    buffer.seed(Seed("k", "m", (2.0,)))
+    buffer.observe(observed(2), lambda *_: told.append("second"))
     buffer.complete(late(10))
     for done in buffer.returned():
-        done(False)
+        done(False, {})
     assert told == ["first", "second"]
     flight = buffer.take()
     assert list(flight.records) == [1, 2]
     assert flight.completions == [late(9), late(10)]
-    assert list(flight.seeds.values()) == [Seed("k", "m", (1.0,))]
     assert flight.observations == []
 
 
@@ -148,16 +139,8 @@ def test_too_much_drops_the_oldest_but_what_is_observed(make_decision: MakeDecis
     buffer.observe(observed(0), ignore)
     for n in range(1000):
         buffer.record(make_decision(name(n)))
-    buffer.encode()
     assert buffer.waiting_bytes <= 40_000
     assert buffer.waiting_bytes == sum(map(len, buffer.waiting.values()))
     assert buffer.dropped == 1000 - len(buffer.waiting) > 0
     kept = list(buffer.waiting)
     assert kept == [0, *range(1000 - len(kept) + 1, 1000)]
-
-
-def test_large_inputs_are_not_kept_as_objects(buffer: Buffer, make_decision: MakeDecision) -> None:
-    """Where inputs are recorded, what is not encoded yet is bounded by bytes too, not by number alone."""
-    buffer.record(make_decision(name(1), input=bytes(2 << 20)))
-    assert not buffer.fresh
-    assert buffer.decisions == 1

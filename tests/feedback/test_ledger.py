@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -55,7 +55,7 @@ def feedback(counter: int) -> ObservationWrite:
 def observe(ledger: Ledger, write: ObservationWrite) -> asyncio.Future[bool | StoreError]:
     """Observe, and say what becomes of it."""
     outcome: asyncio.Future[bool | StoreError] = asyncio.get_running_loop().create_future()
-    ledger.observe(write, outcome.set_result)
+    ledger.observe(write, lambda kept, _: outcome.set_result(kept))
     return outcome
 
 
@@ -175,6 +175,34 @@ def test_duplicates_count_once() -> None:
             assert state.count == 4.0
 
     asyncio.run(main())
+
+
+def test_each_is_told_the_states_that_its_transaction_made(trick: Trick) -> None:
+    """All of one commit are told the same states, with those of the others; later ones are told after, and are newer.
+    A duplicate of what is written already has made none.
+    """
+    counts: list[float | None] = []
+
+    def note(_: bool | StoreError, states: Mapping[str, State]) -> None:
+        counts.append(states[KEY].count if states else None)
+
+    async def main() -> None:
+        async with running(trick) as ledger:  # type: ignore[arg-type]
+            trick.gate.clear()
+            ledger.observe(feedback(0), note)
+            await until(lambda: ledger._buffer.flight is not None)
+            for n in (1, 2, 2):
+                ledger.observe(feedback(n), note)
+            trick.gate.set()
+            await written(ledger)
+            ledger.observe(feedback(2), note)
+            await written(ledger)
+            trick.broken = True
+            ledger.observe(feedback(3), note)
+            await until(lambda: len(counts) == 6)
+
+    asyncio.run(main())
+    assert counts == [1.0, 3.0, 3.0, 3.0, None, None]
 
 
 def test_late_feedback_in_any_order_finds_its_decision(make_decision: MakeDecision, tmp_path: Path) -> None:
@@ -354,7 +382,7 @@ def test_a_receiver_that_raises_harms_no_other() -> None:
         caught: list[object] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: caught.append(context["exception"]))
         async with running(MemoryStore()) as ledger:
-            ledger.observe(feedback(0), lambda outcome: {}[outcome])
+            ledger.observe(feedback(0), lambda outcome, _: {}[outcome])
             assert await observe(ledger, feedback(1)) is True
         assert [type(error) for error in caught] == [KeyError]
 
@@ -509,7 +537,8 @@ async def main():
                 id = ids.next()
                 ledger.record(decision(id))
                 add = Add("digits/vote/", State(1.0, {"a": (1.0, 0.5)}), 1.0)
-                ledger.observe(ObservationWrite(Observation(id, b"7", None, 0.0), (add,)), lambda o, id=id: say(id, o))
+                write = ObservationWrite(Observation(id, b"7", None, 0.0), (add,))
+                ledger.observe(write, lambda o, _, id=id: say(id, o))
             await asyncio.sleep(0.0005)
 
 asyncio.run(main())

@@ -16,14 +16,14 @@ FLOORS = (
     "assembly",
     "monitoring registry",
     "engine",
-    "evaluation",
+    "evaluation rescue",
     "pending",
     "applications",
     "worker replicas feedback supervisor",
     "selection cache batching runtimes",
     "config wire stores stats client",
     "inputs calls deadlines",
-    "types errors clock ids",
+    "types errors clock ids malloc",
     "values",
 )
 

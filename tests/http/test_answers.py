@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from skysail.engine import Prediction
 from skysail.http.answers import encode_prediction, encode_predictions
-from skysail.types import Failure, Output
+from skysail.types import Cover, Failure, Output
 
 refs = st.lists(st.from_regex(r"[a-z0-9._-]{1,8}@[1-9]", fullmatch=True), max_size=4)
 
@@ -40,6 +41,27 @@ def test_an_answer_is_the_documented_object(
         "models": models,
         "missing": models[:1],
     }
+
+
+@pytest.mark.parametrize(
+    ("cover", "told"),
+    [
+        (Cover("labels", 0.5, (b'"a"', b"[1]", b"2"), 0.9, 0.9, size=2), {"set": ["a", [1]]}),
+        (Cover("labels", 0.5, (b'"a"',), 0.9, 0.9), {"set": None}),
+        (Cover("classes", None, ()), {"set": None}),
+        (
+            Cover("numbers", 0.5, (b"7",), 0.9, 0.9, interval=(123456.789, 223456.5)),
+            {"interval": [123456.789, 223456.5]},
+        ),
+        (Cover("numbers", None, ()), {"interval": None}),
+    ],
+)
+def test_what_holds_the_label_is_told(cover: Cover, told: dict[str, object]) -> None:
+    """A set for labels and classes, an interval for numbers; null where nothing is left out."""
+    prediction = Prediction("id", ["m@1"])
+    prediction.output, prediction.cover = Output(b"1"), cover
+    said = json.loads(encode_prediction(prediction))
+    assert {key: said[key] for key in ("set", "interval") if key in said} == told
 
 
 def test_numbers_that_json_lacks_are_null() -> None:

@@ -19,6 +19,7 @@ from skysail.config.schema import LedgerConfig
 from skysail.deadlines import Deadlines
 from skysail.engine import Engine
 from skysail.feedback.ledger import Ledger
+from skysail.feedback.reads import Reads
 from skysail.feedback.states import States
 from skysail.http.dataplane import DataPlane
 from skysail.http.server import HttpServer
@@ -111,7 +112,7 @@ def visit(scenario: Callable[[Site], Awaitable[None]], token: str | None = None,
         store.open()
         async with Ledger(store, clock, LedgerConfig()) as ledger:
             engine = Engine(clock=clock, rng=Random(1), ids=IdSource(0, ledger.boot), ledger=ledger)
-            policy = Single()
+            policy, counters, reads = Single(), ApplicationCounters(), Reads(loop, clock)
             engine.apps["digits"] = Application(
                 name="digits",
                 models=("echo",),
@@ -122,8 +123,8 @@ def visit(scenario: Callable[[Site], Awaitable[None]], token: str | None = None,
                 min_confidence=0.0,
                 cache=True,
                 deadlines=Deadlines(loop, clock),
-                states=States("digits", policy, store, ledger, blend),
-                counters=ApplicationCounters(),
+                states=States("digits", policy, store, blend, reads=reads, counters=counters),
+                counters=counters,
                 served={"echo": model},
             )
             server = HttpServer(DataPlane(engine, well, max_rows=4, token=token))

@@ -38,3 +38,10 @@ def test_what_is_not_a_count_is_not_added() -> None:
         "ready": {"x": "no"},
     }
     assert merge([]) == {}
+
+
+def test_what_is_in_the_store_is_not_added_up() -> None:
+    """How sets turned out is read from the store by all frontends alike."""
+    tally = {"judged": 40, "covered": 37, "coverage": 0.925}
+    assert merge([{"conformal": tally}, {"conformal": tally}]) == {"conformal": tally}
+    assert merge([{"conformal": None}, {"conformal": None}]) == {"conformal": None}

@@ -32,6 +32,13 @@ def test_counts_have_their_labels(value: Any) -> None:
     assert value("skysail_defaults_total", app="digits", reason="deadline") == 2
     assert value("skysail_errors_total", app="digits", code="invalid_input") == 1
     assert value("skysail_weight", app="digits", model="svm") == 0.7
+    assert value("skysail_version_judged_total", app="digits", version="svm@2") == 8
+    assert value("skysail_version_right_total", app="digits", version="svm@2") == 7
+    assert value("skysail_covers_total", app="digits") == 40
+    assert value("skysail_covered_total", app="digits") == 37
+    assert value("skysail_cover_recent", app="digits") == 0.91
+    assert value("skysail_cover_level", app="digits") == 0.92
+    assert value("skysail_cover_size", app="digits") == 1.25
     assert value("skysail_row_errors_total", version="svm@2", code="model_error") == 1
     assert value("skysail_cache_joined_total", version="svm@2") == 2
     assert value("skysail_replicas_ready", version="svm@2") == 1

@@ -44,6 +44,18 @@ def test_what_nobody_counted_is_missing_not_zero(document: Any) -> None:
     assert [app["answers"], app["effective_accuracy"], app["weights"], model["rows"]] == [None] * 4
 
 
+def test_accuracy_and_coverage_are_told(document: Any, counted: dict[str, Any]) -> None:
+    """Of each version in each application, and of a model's current version over all of them; coverage as it is."""
+    other = {"versions": {"svm@2": {"judged": 2, "right": 0}}}
+    told = document({**counted, "apps": {**counted["apps"], "other": other}})
+    assert told["apps"]["digits"]["versions"] == {
+        "svm@2": {"judged": 8, "effective_accuracy": 0.875},
+        "svm@1": {"judged": 2, "effective_accuracy": 0.0},
+    }
+    assert told["models"]["svm"]["effective_accuracy"] == 0.7
+    assert told["apps"]["digits"]["conformal"]["coverage"] == 0.925
+
+
 def test_processes_are_listed(document: Any, counted: dict[str, Any]) -> None:
     """Every child of the server is there with how often it was started, and all of it is JSON."""
     told = msgspec.json.decode(msgspec.json.encode(document(counted)))

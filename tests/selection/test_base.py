@@ -6,9 +6,10 @@ import pytest
 
 from skysail.errors import ConfigError
 from skysail.selection.base import Policy
-from skysail.selection.losses import Log, Squared
+from skysail.selection.losses import Squared
+from skysail.selection.scores import Log
 from skysail.testing.streams import decide
-from skysail.types import Decision, Distribution, Output, Query, State
+from skysail.types import Decision, Distribution, Estimate, Output, Query, State
 
 MODELS = ("a", "b", "c")
 QUERY = Query("q", b"1", False, None, 0.0, 1.0, 0.5)
@@ -160,13 +161,40 @@ def test_draws_never_take_a_model_without_weight() -> None:
         assert policy.select(state, QUERY, rng).asked == ("b",)
 
 
-def test_an_update_names_every_candidate() -> None:
-    """Who was judged gets a count and a loss, the policy's own columns are added, everybody else gets zeros."""
+def test_an_update_names_those_it_is_about() -> None:
+    """Who was judged gets a count and a loss, the policy's own columns are added, everybody else has no row."""
     policy = Fixed()
     delta = policy.update(decision(policy), {"a": 0.25, "b": None, "c": 1.0})
-    assert delta == State(1.0, {"a": (1.0, 0.25, 7.0), "b": (0.0, 0.0, 0.0), "c": (1.0, 1.0, 0.0)}, (0.0, 0.0))
+    assert delta == State(1.0, {"a": (1.0, 0.25, 7.0), "c": (1.0, 1.0, 0.0)}, (0.0, 0.0))
     unjudged = policy.update(decision(policy), dict.fromkeys(MODELS))
-    assert unjudged.sums["a"] == (0.0, 0.0, 7.0)
+    assert unjudged == State(1.0, {"a": (0.0, 0.0, 7.0)}, (0.0, 0.0))
+
+
+def test_an_update_costs_what_was_asked_not_what_there_is() -> None:
+    """Where one model of 4,000 is drawn, a feedback is about that one."""
+    models = tuple(f"m{n}" for n in range(4000))
+    policy = Drawn(weights=(1 / 4000,) * 4000)
+    made = decide(policy, policy.initial(models), QUERY, dict.fromkeys(models, Output(b"1")), Random(0))
+    assert len(policy.update(made, {made.models[0]: 1.0}).sums) <= 2  # and `a`, which this policy always names
+
+
+def test_a_state_of_another_width_is_fitted() -> None:
+    """The code of a policy has another column than when it learned: that begins at 0, and one that is gone is cut."""
+    seen: list[State] = []
+
+    @dataclass(frozen=True, kw_only=True)
+    class Curious(Fixed):
+        def weigh(self, state: State) -> Distribution:
+            seen.append(state)
+            return super().weigh(state)
+
+    before = State(2.0, {"a": (2.0, 1.0), "b": (1.0, 0.0, 3.0, 4.0)}, (5.0,))
+    Curious().distribution(before)
+    assert seen == [State(2.0, {"a": (2.0, 1.0, 0.0), "b": (1.0, 0.0, 3.0)}, (5.0, 0.0))]
+    assert Curious().add_model(before, "c").sums["c"] == (1.5, 0.5, 1.5)
+    whole = Fixed().initial(MODELS)
+    Curious().distribution(whole)
+    assert seen[-1] is whole
 
 
 def test_a_model_enters_at_the_average() -> None:
@@ -190,3 +218,15 @@ def test_forget_is_checked(forget: Any) -> None:
     """ρ is above 0 and at most 1, or a config error that names the policy."""
     with pytest.raises(ConfigError, match=r"policy 'fixed': forget = .* must be a number above 0 and of at most 1"):
         Fixed(forget=forget)
+
+
+def test_an_estimate_is_merged_and_agrees_with_nobody() -> None:
+    """What stands in for an output moves the answer by its weight, and lowers confidence and agreement like a gap."""
+    policy = Fixed(weights=(0.5, 0.25, 0.25), loss=Squared(range=(0.0, 10.0)))
+    outputs = {"a": Output(b"4"), "b": Output(b"4"), "c": Estimate(b"4.0")}
+    answer = policy.combine(policy.initial(MODELS), QUERY, outputs)
+    assert answer is not None
+    assert (answer.output, answer.confidence, answer.agreement) == (Output(b"4.0"), 0.75, pytest.approx(2 / 3))
+    moved = policy.combine(policy.initial(MODELS), QUERY, {**outputs, "c": Estimate(b"8.0")})
+    assert moved is not None
+    assert (moved.output, moved.confidence) == (Output(b"5.0"), 0.75)

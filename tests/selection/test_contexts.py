@@ -15,20 +15,20 @@ QUERY = Query("q", b"1", False, None, 0.0, 1.0, 0.5)
 NUMBERS = st.floats(0, 1e6)
 
 
-def test_everyone_counts_as_ten_feedbacks() -> None:
-    """Own sums plus ten times the average of everyone's, for rows, shared numbers and the count."""
+def test_everyone_counts_as_five_feedbacks() -> None:
+    """Own sums plus five times the average of everyone's, for rows, shared numbers and the count."""
     own = State(4.0, {"a": (4.0, 1.0)}, (0.5,))
     everyone = State(200.0, {"a": (100.0, 20.0), "b": (100.0, 40.0)}, (10.0,))
-    assert blend(own, everyone) == State(14.0, {"a": (9.0, 2.0), "b": (5.0, 2.0)}, (1.0,))
+    assert blend(own, everyone) == State(9.0, {"a": (6.5, 1.5), "b": (2.5, 1.0)}, (0.75,))
 
 
 def test_a_new_context_sees_everyone() -> None:
-    """Without anything of its own a context starts from ten feedbacks of everyone's."""
-    assert blend(None, State(20.0, {"a": (20.0, 4.0)})) == State(10.0, {"a": (10.0, 2.0)})
+    """Without anything of its own a context starts from five feedbacks of everyone's."""
+    assert blend(None, State(20.0, {"a": (20.0, 4.0)})) == State(5.0, {"a": (5.0, 1.0)})
 
 
 def test_few_feedbacks_are_not_made_more() -> None:
-    """Three feedbacks count as three, not as ten."""
+    """Three feedbacks count as three, not as five."""
     assert blend(None, State(3.0, {"a": (3.0, 1.0)})) == State(3.0, {"a": (3.0, 1.0)})
 
 
@@ -43,7 +43,7 @@ def test_before_any_feedback_there_is_nothing_to_blend() -> None:
 def test_own_feedback_outvotes_everyone_in_the_end(count: float, total: float, own: float) -> None:
     """The blended average lies between the two, the nearer to its own the more there is of it."""
     blended = blend(State(own, {"a": (own, own)}), State(count, {"a": (count, 0.0)}))
-    assert abs(blended.sums["a"][1] / blended.sums["a"][0] - own / (own + 10.0)) < 1e-9
+    assert abs(blended.sums["a"][1] / blended.sums["a"][0] - own / (own + 5.0)) < 1e-9
 
 
 @pytest.mark.parametrize(("policy", "share"), [(AdaHedge(), 0.6), (Thompson(), 0.85)], ids=["adahedge", "thompson"])

@@ -46,3 +46,15 @@ def test_eta_is_checked() -> None:
     """A learning rate is above 0."""
     with pytest.raises(ConfigError, match="policy 'exp3': eta = 0 must be a number above 0"):
         Exp3(eta=0)
+
+
+def test_feedback_about_an_input_judges_all_at_once() -> None:
+    """Where every model was evaluated, each has its own loss less that of the mixture."""
+    policy = Exp3()
+    state = State(9.0, {"a": (5.0, 1.0, 2.0), "b": (4.0, 3.0, 9.0)})
+    made = decide(policy, state, QUERY, {"a": Output(b"1"), "b": Output(b"1")}, Random(0))
+    made.asked, made.outputs, made.propensities = ["a@1", "b@1"], [b"1", b"2"], (1.0, 1.0)
+    delta = policy.update(made, {"a": 0.0, "b": 1.0})
+    weight = made.distribution.weight("b")
+    assert delta.sums["a"] == pytest.approx((1.0, 0.0, -weight))
+    assert delta.sums["b"] == pytest.approx((1.0, 1.0, 1.0 - weight))

@@ -29,7 +29,8 @@ def decision(answer: bytes | None = b"1", default: bool = False) -> Decision:
 
 def learned(made: Decision, losses: dict[str, float | None]) -> dict[str, float]:
     """What each model is taken to have lost, with the mixture's loss added back so that `b` or `a` shows as given."""
-    return {model: row[2] for model, row in Exp4().update(made, losses).sums.items()}
+    sums = Exp4().update(made, losses).sums
+    return {model: sums[model][2] if model in sums else 0.0 for model in MODELS}
 
 
 def test_the_label_is_drawn_from_the_votes() -> None:

@@ -3,7 +3,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skysail.selection.exponential import excess, softmin
+from skysail.selection.exponential import Alike, excess, softmin
 from skysail.types import Distribution, State
 
 LOSSES = st.lists(st.floats(-1e15, 1e15), min_size=1, max_size=8)
@@ -42,12 +42,23 @@ def test_excess_keeps_differences_and_has_mean_zero(losses: list[float]) -> None
 
 
 def test_one_that_is_left_out_loses_what_the_mixture_does() -> None:
-    """Its excess is 0, and the others' are by the mean of those that are known."""
+    """It has no excess, and the others' are by the mean of those that are known; one that is no candidate has none."""
     trust = Distribution(("a", "b", "c"), (0.25, 0.25, 0.5))
-    assert excess(trust, {"a": 1.0, "b": 0.0}) == {"a": (0.5,), "b": (-0.5,), "c": (0.0,)}
+    assert excess(trust, {"a": 1.0, "b": 0.0}) == {"a": (0.5,), "b": (-0.5,)}
+    assert excess(trust, {"a": 1.0, "b": 0.0, "gone": 1.0}) == {"a": (0.5,), "b": (-0.5,)}
 
 
 def test_without_weight_behind_them_losses_say_nothing() -> None:
     """No judged model has weight: nothing is learned, nothing divided by zero."""
     assert excess(Distribution(("a",), (1.0,)), {}) == {}
     assert excess(Distribution(("a", "b"), (1.0, 0.0)), {"b": 1.0}) == {}
+
+
+def test_alike_is_a_row_for_each() -> None:
+    """Every model has the row, but for those with their own; it adds up as a dictionary of as many rows does."""
+    rows = Alike(("a", "b", "c"), (0.0, -1.0), {"b": (1.0, 2.0)})
+    plain = {"a": (0.0, -1.0), "b": (1.0, 2.0), "c": (0.0, -1.0)}
+    assert dict(rows) == plain
+    assert (len(rows), list(rows), rows["c"], "d" in rows) == (3, ["a", "b", "c"], (0.0, -1.0), False)
+    state = State(1.0, {"a": (1.0, 1.0), "d": (5.0, 5.0)})
+    assert state.plus(State(1.0, rows)) == state.plus(State(1.0, plain))

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from skysail.errors import ConfigError, InvalidInput
 from skysail.selection.base import Loss
-from skysail.selection.losses import Absolute, Log, Squared, ZeroOne
+from skysail.selection.losses import Absolute, Squared, ZeroOne
+from skysail.selection.scores import Log
 from skysail.types import Output, same_json
 
 LOSSES: list[Any] = [ZeroOne(), Absolute(range=(0, 10)), Squared(range=(0, 10)), Log()]
@@ -123,48 +124,7 @@ def test_what_is_no_number_is_refused(output: Any) -> None:
         Squared().combine([(1.0, out(output))])
 
 
-def test_log_is_scaled_by_its_floor() -> None:
-    """Certain and right is 0, the floor and less is 1, between them the logarithm."""
-    loss = Log(floor=0.01)
-    assert loss.loss([0.0, 1.0], 1) == 0.0
-    assert math.isclose(loss.loss([0.9, 0.1], 1), 0.5)
-    assert loss.loss([1.0, 0.0], 1) == loss.loss([1.0], 7) == 1.0
-    assert math.isclose(loss.loss({"cat": 0.1, "7": 0.9}, "cat"), 0.5)
-    assert loss.loss({"7": 1.0}, 7) == 0.0
-
-
-def test_probabilities_combine_class_by_class() -> None:
-    """By place or by label; a class that one leaves out has probability 0 there."""
-    assert Log().combine([(1.0, out([0.5, 0.5])), (3.0, out([0.0, 0.5, 0.5]))]).value == [0.125, 0.5, 0.375]
-    assert Log().combine([(1.0, out({"a": 1.0})), (1.0, out({"b": 1}))]).value == {"a": 0.5, "b": 0.5}
-    with pytest.raises(ValueError, match="do not combine"):
-        Log().combine([(1.0, out([1.0])), (1.0, out({"a": 1.0}))])
-
-
-def test_probabilities_agree_by_the_likeliest_class() -> None:
-    """Two outputs say the same where their likeliest class is the same."""
-    assert Log().agree([0.6, 0.4], [0.9, 0.1])
-    assert not Log().agree({"a": 0.6, "b": 0.4}, {"a": 0.4, "b": 0.6})
-    with pytest.raises(ValueError, match="neither a list nor an object"):
-        Log().agree([], [1.0])
-
-
-@pytest.mark.parametrize("output", [[], {}, "a", [0.5, -0.1], {"a": 1.5}, [[1.0]], [None]])
-def test_what_are_no_probabilities_is_refused(output: Any) -> None:
-    """An output that is not made of probabilities is a ValueError."""
-    with pytest.raises(ValueError, match=r"is neither|outside|not a finite"):
-        Log().loss(output, 0)
-
-
-def test_a_label_by_name_needs_probabilities_by_name() -> None:
-    """A list of probabilities cannot be judged by a label that is no place in it."""
-    with pytest.raises(ValueError, match="'cat' is no place in a list of 2"):
-        Log().loss([0.5, 0.5], "cat")
-
-
-@pytest.mark.parametrize(
-    ("loss", "label"), [(Absolute(), "3"), (Squared(), None), (Log(), -1), (Log(), True), (Log(), [0])]
-)
+@pytest.mark.parametrize(("loss", "label"), [(Absolute(), "3"), (Squared(), None)])
 def test_a_label_that_judges_nothing_is_invalid_input(loss: Loss, label: Any) -> None:
     """The message names the label and the loss."""
     with pytest.raises(InvalidInput, match=f"label .* cannot be judged: the loss '{loss.name}'"):
@@ -179,7 +139,6 @@ def test_a_label_that_judges_nothing_is_invalid_input(loss: Loss, label: Any) ->
         (lambda: Squared(range=3), "two numbers"),
         (lambda: Absolute(range=("a", 1)), "range = 'a' must be a number"),
         (lambda: Absolute(tolerance=-1), "tolerance = -1 must be a number of at least 0"),
-        (lambda: Log(floor=0), "floor = 0 must be a number above 0 and of at most 0.5"),
     ],
 )
 def test_parameters_are_checked(make: Any, message: str) -> None:

@@ -7,7 +7,8 @@ import pytest
 
 from skysail.errors import ConfigError
 from skysail.selection.base import Policy
-from skysail.selection.losses import ZeroOne
+from skysail.selection.losses import Squared, ZeroOne
+from skysail.selection.scores import Log, TopK
 from skysail.selection.table import LOSSES, POLICIES, make_loss, make_policy
 
 MODELS = ("a", "b")
@@ -112,7 +113,7 @@ def test_what_is_wrong_with_a_policy_is_said(name: str, params: dict[str, Any], 
     [
         ("zero_on", {}, r"loss = 'zero_on' is unknown \(did you mean 'zero_one'\?\)"),
         ("squared", {"rnge": [0, 1]}, r"loss 'squared' has no parameter 'rnge' \(did you mean 'range'\?\)"),
-        ("zero_one", {"tolerance": 1}, r"loss 'zero_one' has no parameter 'tolerance' \(none is known\)"),
+        ("zero_one", {"tolerance": 1}, r"loss 'zero_one' has no parameter 'tolerance' \(known: labels\)"),
         ("log", {"floor": 2}, "loss 'log': floor = 2 must be a number"),
     ],
 )
@@ -165,3 +166,70 @@ def test_what_is_wrong_with_an_import_path_is_said(own: Path, path: str, message
     """The message names the path, what is wrong with it, and where there is one the remedy."""
     with pytest.raises(ConfigError, match=message):
         policy(path, {}, own)
+
+
+EDITED = OWN.replace('"first"', '"other"')
+"""Another policy, in a text that is as long."""
+
+
+@pytest.mark.parametrize("path", ["mine.py:First", "mine:First"])
+def test_code_that_has_changed_is_imported_anew(own: Path, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the same second too, and of the same length; a class of before goes on as it was."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    before = policy(path, {}, own)
+    (own / "mine.py").write_text(dedent(EDITED))
+    after = policy(path, {}, own)
+    assert (before.name, after.name) == ("first", "other")
+    assert type(policy(path, {}, own)) is type(after)
+    assert before != after
+    sys.modules.pop("mine", None)
+
+
+@pytest.mark.parametrize("path", ["mine.py:First", "mine:First"])
+def test_code_that_cannot_be_imported_anew_leaves_what_was(
+    own: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says what is wrong with it, and the module is the old one until it is mended."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    before = policy(path, {}, own)
+    (own / "mine.py").write_text("def f(:")
+    with pytest.raises(ConfigError, match=r"mine(\.py)? cannot be imported: SyntaxError"):
+        policy(path, {}, own)
+    (own / "mine.py").write_text(dedent(OWN))
+    assert type(policy(path, {}, own)) is type(before)
+    sys.modules.pop("mine", None)
+
+
+def test_labels_are_for_the_losses_that_take_them(own: Path) -> None:
+    """Those of the models, unless the loss was given its own; a loss of numbers has none, and one's own need not."""
+    assert make_loss("log", {}, labels=("a", "b")) == Log(labels=("a", "b"))
+    assert make_loss("top_k", {"k": 2, "labels": ["x", "y"]}, labels=("a", "b")) == TopK(k=2, labels=["x", "y"])
+    assert make_loss("squared", {}, labels=("a", "b")) == Squared()
+    assert make_loss("mine.py:Exact", {}, labels=("a", "b"), import_root=str(own)).name == "exact"
+
+
+def test_modules_in_packages_are_imported_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package is imported first, and has the new module as it had the old one."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "own_pack").mkdir()
+    (tmp_path / "own_pack" / "__init__.py").write_text("")
+    for text, name in ((OWN, "first"), (EDITED, "other")):
+        (tmp_path / "own_pack" / "inner.py").write_text(dedent(text))
+        made = policy("own_pack.inner:First", {}, tmp_path)
+        assert made.name == name
+        assert sys.modules["own_pack"].inner.First is type(made)
+    for module in ("own_pack", "own_pack.inner"):
+        sys.modules.pop(module)
+
+
+def test_a_module_of_another_origin_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One's own file of the name of a module that Python has loaded does not take its place."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = sys.modules["dataclasses"]
+    for text in (OWN, EDITED):
+        (tmp_path / "dataclasses.py").write_text(dedent(text))
+        with pytest.raises(ConfigError, match="dataclasses has no 'First'"):
+            policy("dataclasses:First", {}, tmp_path)
+    assert sys.modules["dataclasses"] is before

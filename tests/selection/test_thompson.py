@@ -86,3 +86,29 @@ def test_it_needs_no_columns_of_its_own() -> None:
     policy = Thompson()
     assert policy.initial(("a",)) == State(0.0, {"a": (0.0, 0.0)})
     assert policy.weigh(policy.initial(("a",))).weights == (1.0,)
+
+
+@pytest.mark.parametrize("kinds", [70, 400])
+def test_many_models_are_taken_by_kinds(kinds: int) -> None:
+    """Of over 64 models the chances are near those of drawing accuracies, the order of the models does not matter, and
+    equal records have equal chances.
+    """
+    rng = np.random.default_rng(kinds)
+    judged = rng.integers(0, 100, kinds).astype(float)
+    lost = np.round(judged * rng.beta(2, 4, kinds))
+    sums = {f"m{n}": (judged[n], lost[n]) for n in range(kinds)} | {"twin": (judged[0], lost[0])}
+    state = State(1.0, sums)
+    trust = Thompson().weigh(state)
+    drawn = rng.beta(1 + judged - lost, 1 + lost, (20_000, kinds)).argmax(axis=1)
+    share = np.bincount(drawn, minlength=kinds) / 20_000
+    distance = np.abs(np.array(trust.weights[:-1]) - share).sum() / 2
+    assert distance < 0.12
+    assert trust.weight("twin") == pytest.approx(trust.weight("m0"), rel=1e-6)
+    back = Thompson().weigh(state.only(state.models[::-1]))
+    assert back.weights[::-1] == pytest.approx(trust.weights, rel=1e-6)
+
+
+def test_thousands_without_history_are_drawn_alike() -> None:
+    """Nobody is judged: one kind, equal chances."""
+    trust = Thompson().weigh(State(0.0, {f"m{n}": (0.0, 0.0) for n in range(4000)}))
+    assert trust.weights == pytest.approx((1 / 4000,) * 4000)

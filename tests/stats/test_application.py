@@ -19,6 +19,14 @@ def test_answers_defaults_and_errors_are_counted_apart() -> None:
     assert sum(counters.latency.counts) == 3
 
 
+def test_versions_are_judged_apart() -> None:
+    """Each by how often it was judged, and how often it was right and in time."""
+    counters = ApplicationCounters()
+    counters.versions_judged({"a@1": True, "b@1": False})
+    counters.versions_judged({"a@1": False})
+    assert counters.versions == {"a@1": [2, 1], "b@1": [1, 0]}
+
+
 def test_a_policy_that_raised_leaves_its_traceback() -> None:
     """The operator sees where a user's policy went wrong."""
     counters = ApplicationCounters()

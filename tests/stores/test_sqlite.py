@@ -111,7 +111,7 @@ def test_a_full_disk_fails_whole_transactions_and_passes(store: SQLiteStore) -> 
         assert store.get("k") is None
         assert store.find("00-000001-00000001") == b"one"
     store._writer.execute(f"PRAGMA max_page_count = {pages + 400}")
-    assert store.write(LARGE) == [True]
+    assert store.write(LARGE).first == [True]
     assert store.get("k") == State(1.0, {"a": (1.0,)})
 
 

@@ -8,6 +8,8 @@ from random import Random
 from typing import Any, ClassVar
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import skysail.selection
 from skysail.selection.adahedge import AdaHedge
@@ -17,6 +19,7 @@ from skysail.selection.losses import Squared, ZeroOne
 from skysail.selection.table import POLICIES, make_policy
 from skysail.selection.vote import Vote
 from skysail.testing.policies import LAWS, LawBroken, check_policy
+from skysail.testing.streams import Stream, decide, judge
 from skysail.types import Answer, Decision, Distribution, Output, Query, Selection, State
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "own_policy" / "policy.py"
@@ -49,12 +52,58 @@ def test_every_policy_obeys_the_laws(kind: type[Policy]) -> None:
         ("exp4", {"eta": 0.05}),
         ("adahedge", {"eta": 0.2}),
         ("adahedge", {"eta_max": 5.0, "forget": 0.9}),
+        ("stacking", {"eta": 1.0}),
+        ("epsilon_greedy", {"epsilon": 0.3}),
+        ("ucb1", {"c": 0.3, "forget": 0.999}),
     ],
     ids=str,
 )
 def test_the_laws_hold_for_other_parameters(name: str, params: dict[str, Any]) -> None:
     """Parameters change what is learned, not whether the laws hold."""
     check_policy(make_policy(name, params, loss=Squared(), models=("bad", "fair", "good", "worse", "better")), seed=7)
+
+
+@pytest.mark.parametrize("kind", policies(), ids=lambda kind: kind.name)
+@given(
+    seed=st.integers(0, 2**32),
+    phases=st.lists(
+        st.tuples(st.sets(st.sampled_from(["a", "b", "c", "d"]), min_size=1), st.integers(1, 15)),
+        min_size=2,
+        max_size=6,
+    ),
+)
+@settings(max_examples=8)
+def test_models_that_come_and_go_take_nothing_from_others(
+    kind: type[Policy], seed: int, phases: list[tuple[set[str], int]]
+) -> None:
+    """While a model is away its row is forgotten like all others and no more; one that enters changes no other's.
+
+    As the store keeps it: the state has every model that ever was there, and the policy sees those that are. A new
+    version of a model is the same model.
+    """
+    policy = kind()
+    world, rng = Random(seed), Random(seed)
+    state = policy.initial(())
+    for present, length in phases:
+        stream = Stream(accuracies=dict.fromkeys(sorted(present), 0.7), length=length, missing=0.2)
+        for model in stream.accuracies:
+            if model not in state.sums:
+                before, state = state, policy.add_model(state, model)
+                assert state.only(before.models) == before
+        away = {model: row for model, row in state.sums.items() if model not in present}
+        for label, outputs in stream.rounds(world):
+            query = Query("q", b"1", False, None, 0.0, 1.0, rng.random())
+            decision = decide(policy, state.only(stream.accuracies), query, outputs, rng)
+            state = state.plus(policy.update(decision, judge(decision, label)), policy.forget)
+        for model, row in away.items():
+            assert state.sums[model] == pytest.approx([number * policy.forget**length for number in row])
+
+
+@pytest.mark.parametrize("kind", policies(), ids=lambda kind: kind.name)
+def test_every_policy_forgets_within_reason(kind: type[Policy]) -> None:
+    """A default between half a memory of a hundred feedbacks and never, and one is never only where it is said why."""
+    assert 0.99 <= kind().forget <= 1.0
+    assert kind().forget < 1.0 or kind.name in {"exp3", "exp4", "ucb1"}, "published constants"
 
 
 def test_every_policy_is_in_the_table() -> None:
@@ -156,6 +205,27 @@ class Closed(Vote):
 
     def add_model(self, state: State, model: str) -> State:
         return state
+
+
+@dataclass(frozen=True, kw_only=True)
+class Jealous(AdaHedge):
+    """Forgets the others when a new model enters."""
+
+    name: ClassVar[str] = "jealous"
+
+    def add_model(self, state: State, model: str) -> State:
+        return self.initial((*state.sums, model))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Narrow(AdaHedge):
+    """Adds rows that lack its own column."""
+
+    name: ClassVar[str] = "narrow"
+
+    def update(self, decision: Decision, losses: Any) -> State:
+        delta = super().update(decision, losses)
+        return State(1.0, {model: row[:2] for model, row in delta.sums.items()}, delta.shared)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,6 +365,9 @@ BREAKERS: list[tuple[str, Policy]] = [
     ("long_runs_stay_small_and_finite", Growing()),
     ("long_runs_stay_small_and_finite", Exploding(forget=1.0)),
     ("updates_depend_on_the_decision_alone", Remembering()),
+    ("updates_concern_candidates_alone", Growing()),
+    ("updates_concern_candidates_alone", Narrow()),
+    ("models_come_and_go", Jealous()),
     ("updates_commute", Unordered()),
     ("beats_uniform", Partial()),
 ]

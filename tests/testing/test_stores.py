@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import skysail.stores
-from skysail.stores.base import Store, Writes
+from skysail.stores.base import Store, Writes, Written
 from skysail.stores.memory import MemoryStore
 from skysail.stores.open import open_store
 from skysail.stores.sqlite import SQLiteStore
@@ -45,15 +45,22 @@ def test_obeys(kind: type[Store], law: Callable[[MakeStore, Path], None], tmp_pa
 
 
 class Lossy(MemoryStore):
-    def write(self, writes: Writes) -> list[bool]:
-        super().write(Writes(writes.blocks, [], writes.seeds, writes.observations))
-        return [True] * len(writes.observations)
+    def write(self, writes: Writes) -> Written:
+        written = super().write(Writes(writes.blocks, [], writes.observations))
+        return Written([True] * len(writes.observations), written.states)
 
 
 class Hasty(MemoryStore):
-    def write(self, writes: Writes) -> list[bool]:
+    def write(self, writes: Writes) -> Written:
         super().write(Writes(writes.blocks))
-        return super().write(Writes([], writes.completions, writes.seeds, writes.observations))
+        return super().write(Writes([], writes.completions, writes.observations))
+
+
+class Early(MemoryStore):
+    def write(self, writes: Writes) -> Written:
+        before = dict(self._states)
+        written = super().write(writes)
+        return Written(written.first, {key: before.get(key, state) for key, state in written.states.items()})
 
 
 class Careless(MemoryStore):
@@ -72,6 +79,7 @@ class Forgetful(MemoryStore):
     [
         (Lossy, "reads_its_writes"),
         (Hasty, "is_atomic"),
+        (Early, "returns_what_is_read"),
         (Careless, "prunes_the_oldest"),
         (Forgetful, "survives_reopening"),
     ],

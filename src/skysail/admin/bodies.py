@@ -78,6 +78,10 @@ def read_app(name: str, body: bytes, registry: Registry, root: Path, check_polic
 
 
 def _declaration(model: ModelConfig) -> Mapping[str, Any]:
-    """A table for a model that is there, whose input alone matters to an application."""
-    table = {"path": "module:function", "runtime": "python"}
-    return table if model.input is None else {**table, "input": model.input}
+    """A table for a model that is there, of which an application needs to know the input and the labels alone."""
+    table: dict[str, Any] = {"path": "module:function", "runtime": "python"}
+    if model.input is not None:
+        table["input"] = model.input
+    if model.labels is not None:
+        table["labels"] = list(model.labels)
+    return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import msgspec
@@ -22,9 +23,13 @@ def app_view(app: AppConfig) -> dict[str, Any]:
         "slo_ms": app.slo * 1000,
         "default": None if app.default is None else msgspec.json.decode(app.default),
         "min_confidence": app.min_confidence,
+        "confidence": None if app.confidence is None else asdict(app.confidence),
         "loss": app.loss,
         "loss_params": app.loss_params,
         "cache": app.cache,
+        "missing": app.missing,
+        "hedge": app.hedge,
+        "prefer_in_time": app.prefer_in_time,
     }
 
 

@@ -11,17 +11,16 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
-from typing import Protocol
 
-from skysail.batching.estimator import Estimator
-from skysail.batching.sizing import Sizing
+from skysail.batching.station import Batch, Station
 from skysail.batching.suspects import Suspects
-from skysail.calls import Call
+from skysail.calls import Call, Twin
 from skysail.clock import Clock
 from skysail.stats.histogram import Histogram
+from skysail.stats.quantile import RecentQuantile
 from skysail.types import Failure, Output
 
-__all__ = ["Batch", "Batcher", "BatcherStatistics", "Replica", "Station"]
+__all__ = ["Batcher", "BatcherStatistics"]
 
 _MOST_QUEUED = 65_536
 _MOST_BYTES = 32 << 20
@@ -31,52 +30,8 @@ _QUIET = 0.25
 """Seconds without a batch after which an idle replica is given what comes, whatever the estimate says: that is how a
 stale estimate is corrected.
 """
-
-
-class Batch:
-    """Rows under way to one replica, and when they left."""
-
-    __slots__ = ("calls", "sent")
-
-    def __init__(self, calls: list[Call], sent: float) -> None:
-        self.calls = calls
-        self.sent = sent
-
-
-class Replica(Protocol):
-    """What the batcher needs of a worker's near end."""
-
-    def send(self, batch: Batch) -> None:
-        """Put a batch on the wire. The answer comes back through `Batcher.answered`, or `Batcher.lost`."""
-        ...
-
-
-class Station:
-    """A replica as its batcher sees it: its learned batch size, and what it has in hand."""
-
-    __slots__ = ("busy_s", "depth", "estimator", "inflight", "last_done", "ready", "replica", "sizing")
-
-    def __init__(self, replica: Replica, sizing: Sizing) -> None:
-        self.replica = replica
-        self.sizing = sizing
-        self.estimator = Estimator()
-        self.inflight: list[Batch] = []
-        self.ready = False
-        self.depth = 1
-        self.busy_s = 0.0
-        self.last_done = 0.0
-
-    @property
-    def free(self) -> bool:
-        """Whether a batch sent now would start soon enough to be worth sending."""
-        return self.ready and len(self.inflight) < self.depth
-
-    def ahead(self, now: float) -> float:
-        """The modelled seconds until what is in hand is done."""
-        if not self.inflight:
-            return 0.0
-        under_way = sum(self.estimator.expected(len(batch.calls)) for batch in self.inflight)
-        return max(0.0, under_way - (now - max(self.inflight[0].sent, self.last_done)))
+_MARGIN = 1.25
+"""What a wait behind others may turn out to be, as a multiple of what it is expected to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +75,10 @@ class Batcher:
         self._suspects = Suspects()
         self._quiet = asyncio.Event()
         self._batches = self._rows = 0
-        self._full = 1
-        self._full_seconds = inf
+        self._pace = 0.0
+        self._own = 0.0
+        self._twins: dict[Call, tuple[Twin, Station]] = {}
+        self._latencies: RecentQuantile | None = None
         self._sizes: deque[int] = deque(maxlen=_RECENT)
         self._durations = Histogram()
         self._failures: Counter[str] = Counter()
@@ -146,6 +103,52 @@ class Batcher:
         if call.queued:
             self._push(call, deadline)
 
+    def hedge(self, call: Call) -> Twin | None:
+        """Give a call that a replica has in hand to an idle one as well; whichever answers first is heard.
+
+        `None` where there is no such pair: a call that still waits would only wait twice, and of a row over which a
+        worker has died no second worker is to learn.
+        """
+        if call in self._twins:
+            return self._twins[call][0]
+        if self._heap or self._suspects or call.over or not any(s.holds(call) for s in self.stations):
+            return None
+        for station in self.stations:
+            if station.ready and not station.inflight:
+                twin = Twin()
+                self._twins[call] = (twin, station)
+                now = self._now()
+                station.send(Batch([call], now, again=True), now)
+                return twin
+        return None
+
+    def wait(self, now: float) -> float:
+        """The seconds after which a row asked for now is likely to be answered: by the queue as it is, and the pace of
+        the batches of late.
+
+        For an idle replica it is the best of late, 0 where nothing is known. A busy one that nothing is known of has
+        its first batches one at a time, so for all others it is `inf`; as it is without a ready replica.
+        """
+        if not self._heap:
+            for station in self.stations:
+                if station.ready and not station.inflight:
+                    return station.estimator.best(1) if station.estimator.known(now) else 0.0
+        return _MARGIN * self._modelled(now) or inf
+
+    @property
+    def p95(self) -> float:
+        """The seconds that 95 of 100 calls of late were answered within; `inf` where `watch` is off or it is not known
+        yet.
+        """
+        return inf if self._latencies is None else self._latencies.value
+
+    def watch(self, *, on: bool) -> None:
+        """Begin, or stop, to measure `p95`."""
+        if not on:
+            self._latencies = None
+        elif self._latencies is None:
+            self._latencies = RecentQuantile(0.95)
+
     # -- replicas' side -----------------------------------------------------------------------------------------------
 
     def wake(self) -> None:
@@ -157,15 +160,10 @@ class Batcher:
     def answered(self, station: Station, batch: Batch, outcomes: list[Output | Failure], busy: float) -> None:
         """A batch is done; `busy` are the seconds the worker itself says it took."""
         now = self._now()
-        station.inflight.remove(batch)
-        rows = len(batch.calls)
-        seconds = now - max(batch.sent, station.last_done)
-        station.last_done = now
-        station.estimator.add(rows, seconds, now)
-        station.sizing.observe(rows, seconds, self.budget(station.depth))
-        _set_depth(station, busy, seconds)
-        self._full = station.sizing.cap
-        self._full_seconds = station.estimator.p99(self._full) if station.estimator.known(now) else inf
+        rows, budget = len(batch.calls), self.budget(station.depth)
+        seconds = station.done(batch, now, busy)
+        station.sizing.observe(rows, seconds, budget)
+        self._set_pace(station, rows)
         self.wake()
         self._batches += 1
         self._rows += rows
@@ -176,10 +174,16 @@ class Batcher:
         if self._suspects:
             for call in batch.calls:
                 self._suspects.survived(call.row)
+        if self._latencies is not None and not batch.again:
+            for call in batch.calls:
+                self._latencies.add(now - call.arrived)
+        twins = bool(self._twins)
         for place, call in enumerate(batch.calls):
             outcome = outcomes[place]
             if outcome.__class__ is Failure:
                 self._failures[outcome.code] += 1
+            if twins and self._outdone(station, call, outcome):
+                continue
             if not call.over:
                 call.over = True
                 call.settle(outcome, now)
@@ -192,7 +196,9 @@ class Batcher:
         if batches:  # a worker runs one batch after another: those behind the first had not begun, and are innocent
             self._suspects.died([call.row for call in batches[0].calls], now)
         for batch in batches:
-            for call in [call for call in batch.calls if not call.over]:
+            for call in batch.calls:
+                if self._twins.pop(call, None) is not None or call.over:
+                    continue  # the other replica has it in hand still, or nobody waits for it
                 if self._suspects.quarantined(call.row, now):
                     self._fail(call, _quarantine(), now)
                 else:
@@ -250,10 +256,10 @@ class Batcher:
 
     def _refusal(self, call: Call) -> Failure | None:
         """Why a call cannot be taken, if it cannot: no replica, a deadly row, or too much work ahead of it."""
-        ready = 0
+        ready = False
         for station in self.stations:
             if station.ready:
-                ready += 1
+                ready = True
                 if len(station.inflight) < station.depth and not self._suspects:
                     return None
         if not ready:
@@ -265,12 +271,42 @@ class Batcher:
         waiting = len(self._heap)
         if waiting >= _MOST_QUEUED:
             return Failure("overload", f"{waiting} rows wait for this model already")
-        if (waiting // self._full + 4) * self._full_seconds < call.deadline - call.arrived:
-            return None  # even if what is in hand had just begun: most calls need no closer look
-        soonest = min(_wait(s, waiting // ready, call.arrived) for s in self.stations if s.ready)
-        if call.arrived + soonest > call.deadline:
-            return Failure("overload", f"the work ahead of it would take {soonest * 1e3:.0f} ms more")
+        wait = self._modelled(call.arrived)
+        if call.arrived + wait > call.deadline:
+            return Failure("overload", f"the work ahead of it would take {wait * 1e3:.0f} ms more")
         return None
+
+    def _modelled(self, now: float) -> float:
+        """The modelled seconds until a call behind all others is answered; 0 while nothing is known."""
+        soonest = inf
+        for station in self.stations:
+            if station.ready:
+                if not station.estimator.known(now):
+                    return 0.0
+                soonest = min(soonest, station.ahead(now))
+        return soonest + len(self._heap) * self._pace + self._own
+
+    def _set_pace(self, station: Station, rows: int) -> None:
+        """What `_modelled` goes by, renewed once for each batch: the seconds that one more row in the queue costs those
+        behind it, and those of the batch that the row itself will be in, which is taken to be like the last one.
+        """
+        cap = max(1, station.sizing.cap)
+        ready = 0
+        for other in self.stations:
+            ready += other.ready
+        self._pace = station.estimator.expected(cap) / (cap * max(1, ready))
+        self._own = station.estimator.expected(rows)
+
+    def _outdone(self, station: Station, call: Call, outcome: Output | Failure) -> bool:
+        """Whether an outcome of a hedged call is to be passed over, because the other replica may do better."""
+        found = self._twins.pop(call, None)
+        if found is None:
+            return False
+        twin, second = found
+        if isinstance(outcome, Failure) and outcome.code != "invalid_input":
+            return True
+        twin.won = station is second
+        return False
 
     def _push(self, call: Call, deadline: float) -> None:
         call.queued = True
@@ -288,9 +324,7 @@ class Batcher:
             now = self._now()
             calls = self._take(station, now)
             if calls:
-                batch = Batch(calls, now)
-                station.inflight.append(batch)
-                station.replica.send(batch)
+                station.send(Batch(calls, now), now)
 
     def _take(self, station: Station, now: float) -> list[Call]:
         """The next calls for a replica, most urgent first; those that cannot make it are answered on the way."""
@@ -340,16 +374,6 @@ def _load(station: Station) -> int:
     return len(station.inflight)
 
 
-def _wait(station: Station, ahead: int, now: float) -> float:
-    """The modelled seconds until a call behind so many others is answered; 0 where nothing is known."""
-    estimate = station.estimator
-    if not estimate.known(now):
-        return 0.0
-    cap = max(1, station.sizing.cap)
-    full, last = divmod(ahead, cap)
-    return station.ahead(now) + full * estimate.expected(cap) + estimate.expected(last + 1)
-
-
 def _too_late(call: Call, alone: float) -> Failure:
     """A call nothing could have saved missed its deadline; any other was kept waiting by the work ahead of it."""
     if call.arrived + alone > call.deadline:
@@ -359,12 +383,3 @@ def _too_late(call: Call, alone: float) -> Failure:
 
 def _quarantine() -> Failure:
     return Failure("model_error", "this row killed three workers in a row and is kept from the model for a minute")
-
-
-def _set_depth(station: Station, busy: float, seconds: float) -> None:
-    """Two batches in flight hide the round trip of a model that is about as fast; a slow one is better off with one
-    larger batch, so it gets a second only when the trip is worth a quarter of its time.
-    """
-    station.busy_s += 0.2 * (busy - station.busy_s)
-    trip = max(0.0, seconds - busy)
-    station.depth = 2 if station.busy_s < 0.001 or station.busy_s < 4 * trip < 0.004 else 1

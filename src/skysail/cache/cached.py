@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import count
 
-from skysail.cache.cache import Cache, Key
-from skysail.calls import Call, Predictor
+from skysail.cache.cache import Cache
+from skysail.calls import Call, Predictor, Twin
 from skysail.types import Outcome, Output
 
 __all__ = ["Cached", "CachedStatistics"]
@@ -27,7 +27,7 @@ class _Flight(Call):
 
     __slots__ = ("cached", "key", "waiters")
 
-    def __init__(self, cached: Cached, key: Key, first: Call) -> None:
+    def __init__(self, cached: Cached, key: bytes, first: Call) -> None:
         super().__init__(first.row, first.binary, first.arrived, first.deadline)
         self.cached = cached
         self.key = key
@@ -48,18 +48,18 @@ class Cached:
     def __init__(self, inner: Predictor, cache: Cache) -> None:
         self._inner = inner
         self._cache = cache
-        self._flights: dict[Key, _Flight] = {}
-        self._json = next(_numbers)
-        self._binary = next(_numbers)
+        self._flights: dict[bytes, _Flight] = {}
+        self._json = next(_numbers).to_bytes(4, "little")
+        self._binary = next(_numbers).to_bytes(4, "little")
         self.statistics = CachedStatistics()
 
     def ask(self, call: Call) -> None:
         """Answer from the cache, join a flight, or start one."""
-        key = (self._binary if call.binary else self._json, call.row)
+        key = self._key(call)
         output = self._cache.get(key)
         if output is not None:
             self.statistics.hits += 1
-            call.settle(output, call.arrived)
+            call.settle(Output(output), call.arrived)
             return
         flight = self._flights.get(key)
         if flight is not None:
@@ -73,7 +73,7 @@ class Cached:
 
     def forget(self, call: Call) -> None:
         """The call leaves its flight; a flight that nobody waits for is given up."""
-        flight = self._flights.get((self._binary if call.binary else self._json, call.row))
+        flight = self._flights.get(self._key(call))
         if flight is None or call not in flight.waiters:
             return
         flight.waiters.remove(call)
@@ -83,19 +83,27 @@ class Cached:
 
     def hurry(self, call: Call, deadline: float) -> None:
         """A call that waits for a flight moves it up in the queue."""
-        flight = self._flights.get((self._binary if call.binary else self._json, call.row))
+        flight = self._flights.get(self._key(call))
         if flight is not None:
             self._inner.hurry(flight, deadline)
+
+    def hedge(self, call: Call) -> Twin | None:
+        """The flight that a call waits for is what a second replica is given."""
+        flight = self._flights.get(self._key(call))
+        return None if flight is None or call not in flight.waiters else self._inner.hedge(flight)
 
     def landed(self, flight: _Flight, outcome: Outcome, now: float) -> None:
         """A flight's outcome is here: keep an output, tell all who wait."""
         if self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
         if isinstance(outcome, Output):
-            self._cache.put(flight.key, outcome, now)
+            self._cache.put(flight.key, outcome.raw, now)
         for call in flight.waiters:
             if not call.over:
                 call.settle(outcome, now)
+
+    def _key(self, call: Call) -> bytes:
+        return (self._binary if call.binary else self._json) + call.row
 
     def _extend(self, flight: _Flight, call: Call) -> None:
         """A flight's deadline is the latest of its waiters'; an earlier one than its first moves it up in the queue."""

@@ -47,7 +47,8 @@ def predict(
     with _connect(token, url=url) as client:
         answer = client.predict(app, row, context=context, deadline_ms=deadline_ms)
     if as_json:
-        _print_json(asdict(answer))
+        told = asdict(answer).items()
+        _print_json({key: value for key, value in told if value is not None or key not in ("set", "interval")})
     else:
         from skysail.cli.show import prediction_text  # noqa: PLC0415
 

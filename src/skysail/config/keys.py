@@ -100,8 +100,20 @@ APP = Section(
         "slo": duration("2ms"),
         "default": json_text,
         "min_confidence": number(0, 1),
+        "confidence": Section(
+            keys={
+                "method": one_of(("conformal",)),
+                "target": number(0.5, 0.99),
+                "rate": number(0, 1),
+                "forget": number(0, 1),
+            },
+            required=("method",),
+        ),
         "loss": named,
         "cache": boolean,
+        "missing": one_of(("drop", "mean")),
+        "hedge": boolean,
+        "prefer_in_time": boolean,
     },
     required=("models",),
 )

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from skysail.config.artifacts import infer_runtime, locate, locate_python, require_extra
+from skysail.config.code import code_digest
 from skysail.config.keys import APP, MODEL, SERVER
 from skysail.config.schema import (
     AppConfig,
     BatchConfig,
     CacheConfig,
+    ConfidenceConfig,
     Config,
     LedgerConfig,
     ModelConfig,
@@ -34,6 +36,8 @@ CheckPolicy = Callable[[AppConfig], None]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 _SECTIONS = ("server", "models", "apps")
+_NO_MEAN = ("zero_one", "top_k")
+"""Losses of outputs between which there is nothing: classes, rankings."""
 
 
 def resolve_config(
@@ -155,7 +159,10 @@ def _app(name: str, raw: Any, root: Path, problems: Problems) -> AppConfig | Non
     for key in ("policy", "loss"):
         if key in values:
             values[key], values[f"{key}_params"] = values[key]
-    return AppConfig(name=name, import_root=str(root), **values)
+    if "confidence" in values:
+        values["confidence"] = ConfidenceConfig(**values["confidence"])
+    code = code_digest([values[key] for key in ("policy", "loss") if key in values], root)
+    return AppConfig(name=name, import_root=str(root), code=code, **values)
 
 
 def _check_app(
@@ -175,8 +182,18 @@ def _check_app(
     if len(set(inputs.values())) > 1:
         listed = ", ".join(f"{name} {declaration}" for name, declaration in inputs.items())
         problems.add(f'{where}.models: inputs differ ({listed}); declare the same input for all of them, or "json"')
+    labels = {name: list(models[name].labels or ()) for name in app.models if name in models and models[name].labels}
+    longest = max(labels.values(), key=len, default=[])
+    if any(declared != longest[: len(declared)] for declared in labels.values()):
+        listed = ", ".join(f"{name} {shown(declared)}" for name, declared in labels.items())
+        problems.add(f"{where}.models: labels differ ({listed}); declare them in one order, new ones last")
     if app.min_confidence > 0 and app.default is None:
         problems.add(f"{where}.min_confidence = {app.min_confidence:g}: needs a default to answer with; set default")
+    if app.missing == "mean" and app.loss in _NO_MEAN:
+        problems.add(
+            f'{where}.missing = "mean": the loss "{app.loss}" is for outputs that have no mean; use "drop", or a loss '
+            "for numbers or probabilities"
+        )
     if check_policy is not None:
         try:
             check_policy(app)

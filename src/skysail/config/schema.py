@@ -10,6 +10,7 @@ __all__ = [
     "AppConfig",
     "BatchConfig",
     "CacheConfig",
+    "ConfidenceConfig",
     "Config",
     "LedgerConfig",
     "ModelConfig",
@@ -148,6 +149,23 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConfidenceConfig:
+    """The calibration of an application's confidence."""
+
+    method: str
+    """`conformal`."""
+
+    target: float = 0.9
+    """The share of labels that an answer's set, or interval, is to hold."""
+
+    rate: float = 0.02
+    """How much each miss, or hit, corrects."""
+
+    forget: float = 0.998
+    """What is left, after one more label, of what was seen of how far labels are from answers."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class AppConfig:
     """An application, `[apps.NAME]`: what clients query."""
 
@@ -172,6 +190,9 @@ class AppConfig:
     min_confidence: float = 0.0
     """An answer strictly below it is replaced by the default."""
 
+    confidence: ConfidenceConfig | None = None
+    """How the confidence of answers is calibrated; the policy's own, if not at all."""
+
     loss: str = "zero_one"
     """A loss's name, or the import path of one's own."""
 
@@ -181,8 +202,20 @@ class AppConfig:
     cache: bool = True
     """Whether this application's queries read and fill the cache."""
 
+    missing: str = "drop"
+    """What stands for an ensemble's model that is not in time: nothing (`drop`), or its `mean` output."""
+
+    hedge: bool = False
+    """Whether a query to one model is put to another replica, or model, too, once it takes longer than the p95."""
+
+    prefer_in_time: bool = False
+    """Whether models that would be too late are left out of the selection, as long as another would not be."""
+
     import_root: str = ""
     """Absolute folder that import paths are looked up in first: the config file's."""
+
+    code: str = ""
+    """Digest of the files that a policy and a loss of one's own are in, so that another text is another setting."""
 
 
 @dataclass(frozen=True, kw_only=True)

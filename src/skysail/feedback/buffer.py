@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from skysail.errors import StoreError
 from skysail.feedback.recent import Recent
 from skysail.feedback.records import complete, decode_decision, encode_decision
-from skysail.stores.base import Block, Completion, ObservationWrite, Seed, Writes
+from skysail.stores.base import Block, Completion, ObservationWrite, Writes
 from skysail.stores.blocks import parse_key
-from skysail.types import Decision
+from skysail.types import Decision, State
 
 __all__ = ["RECENT", "Buffer", "Done", "Flight", "LedgerLimits"]
 
 RECENT = 2 << 20
 """Bytes of written decisions that are remembered, unless the limits say otherwise."""
 
-_SLICE = 64
-_SLICE_BYTES = 1 << 20
-
-Done = Callable[[bool | StoreError], None]
-"""Told, on the event loop, what became of an observation: whether it was the first of its id, or why it is not kept."""
+Done = Callable[[bool | StoreError, Mapping[str, State]], None]
+"""Told, on the event loop, what became of an observation: whether it was the first of its id, or why it is not kept;
+and the states, by key, that its transaction made (of other observations too)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +37,7 @@ class LedgerLimits:
     """Bytes of decisions that may wait; beyond it the oldest are dropped, and counted."""
 
     observations: int = 10_000
-    """Observations that may wait, beyond which they are refused; and as many late outputs, and as many seeds."""
+    """Observations that may wait, beyond which they are refused; and as many late outputs."""
 
     group: int = 500
     """Most observations in one commit: its additions take some 10 ms of the interpreter, which the loop lacks."""
@@ -58,7 +56,6 @@ class Flight:
     records: dict[int, bytes]
     size: int
     completions: list[Completion]
-    seeds: dict[tuple[str, str], Seed]
     observations: list[tuple[ObservationWrite, Done]]
 
     def writes(self, frontend: int, boot: int, time: float) -> Writes:
@@ -67,29 +64,26 @@ class Flight:
         return Writes(
             blocks=[Block(frontend, boot, time, records)] if records else [],
             completions=self.completions,
-            seeds=list(self.seeds.values()),
             observations=[write for write, _ in self.observations],
         )
 
 
 @dataclass(slots=True)
 class Buffer:
-    """The decisions, late outputs, seeds and observations of one boot that are not in the store yet, and some that are.
+    """The decisions, late outputs and observations of one boot that are not in the store yet, and some that are.
 
-    A decision goes from `fresh` (an object, still cheap to amend) to `waiting` (encoded, a slice at a time, so that no
-    turn of the event loop has many to encode), into the flight, and is at last remembered in `recent`.
+    A decision is encoded at once: a query's own objects are then gone while they are warm in the processor's cache,
+    which costs half of what encoding many together does. Its record goes from `waiting` into the flight, and is at last
+    remembered in `recent`.
     """
 
     limits: LedgerLimits
     prefix: str = ""
-    fresh: dict[str, Decision] = field(default_factory=dict)
-    fresh_bytes: int = 0
     waiting: dict[int, bytes] = field(default_factory=dict)
     waiting_bytes: int = 0
     flight: Flight | None = None
     recent: Recent[int, bytes] = field(init=False)
     completions: deque[Completion] = field(init=False)
-    seeds: dict[tuple[str, str], Seed] = field(default_factory=dict)
     observations: deque[tuple[ObservationWrite, Done]] = field(default_factory=deque)
     dropped: int = 0
 
@@ -100,38 +94,23 @@ class Buffer:
     @property
     def decisions(self) -> int:
         """Decisions that are not in the store yet."""
-        return len(self.fresh) + len(self.waiting) + (len(self.flight.records) if self.flight else 0)
+        return len(self.waiting) + (len(self.flight.records) if self.flight else 0)
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing that a flight could take."""
-        return not (self.fresh or self.waiting or self.completions or self.seeds or self.observations)
+        return not (self.waiting or self.completions or self.observations)
 
     def record(self, decision: Decision) -> None:
         """Keep a decision of this boot."""
-        self.fresh[decision.id] = decision
-        if decision.input is not None:
-            self.fresh_bytes += len(decision.input)
-        if len(self.fresh) >= _SLICE or self.fresh_bytes > _SLICE_BYTES:
-            self.encode()
-
-    def encode(self) -> None:
-        """Encode what is fresh, and drop what is too much."""
-        start = len(self.prefix)
-        records = list(map(encode_decision, self.fresh.values()))
-        self.waiting.update(zip([int(id[start:], 16) for id in self.fresh], records, strict=True))
-        self.waiting_bytes += sum(map(len, records))
-        self.fresh.clear()
-        self.fresh_bytes = 0
+        record = encode_decision(decision)
+        self.waiting[int(decision.id[len(self.prefix) :], 16)] = record
+        self.waiting_bytes += len(record)
         if self.waiting_bytes > self.limits.waiting:
             self._drop_oldest()
 
     def complete(self, late: Completion) -> None:
         """Amend a decision that is not written yet; else keep the late output, to be written on its own."""
-        decision = self.fresh.get(late.id)
-        if decision is not None:
-            complete(decision, (late,))
-            return
         counter = self._counter(late.id)
         if counter in self.waiting:
             self.waiting_bytes += _amend(self.waiting, counter, late)
@@ -142,11 +121,6 @@ class Buffer:
         elif (record := self.recent.get(counter)) is not None:
             self.recent.put(counter, _amended(record, late))
 
-    def seed(self, seed: Seed) -> None:
-        """Keep a new model's row; the first one of a key and model counts, as in the store."""
-        if len(self.seeds) < self.limits.observations:
-            self.seeds.setdefault((seed.key, seed.model), seed)
-
     def observe(self, write: ObservationWrite, done: Done) -> None:
         """Queue an observation; a decision that comes with it can be found from now on."""
         self.observations.append((write, done))
@@ -155,9 +129,6 @@ class Buffer:
 
     def find(self, id: str) -> Decision | None:
         """A decision of this boot that is in memory."""
-        decision = self.fresh.get(id)
-        if decision is not None:
-            return decision
         counter = self._counter(id)
         record = self.waiting.get(counter)
         if record is None and self.flight is not None:
@@ -173,10 +144,9 @@ class Buffer:
 
     def take(self) -> Flight:
         """All that waits (of the observations, a group), as one transaction. There is one flight at a time."""
-        self.encode()
         group = [self.observations.popleft() for _ in range(min(len(self.observations), self.limits.group))]
-        flight = Flight(self.waiting, self.waiting_bytes, list(self.completions), self.seeds, group)
-        self.waiting, self.waiting_bytes, self.seeds = {}, 0, {}
+        flight = Flight(self.waiting, self.waiting_bytes, list(self.completions), group)
+        self.waiting, self.waiting_bytes = {}, 0
         self.completions.clear()
         self.flight = flight
         return flight
@@ -199,7 +169,6 @@ class Buffer:
             return []
         self.waiting = {**flight.records, **self.waiting}
         self.waiting_bytes += flight.size
-        self.seeds = {**self.seeds, **flight.seeds}
         self.completions.extendleft(reversed(flight.completions))
         return [done for _, done in refused]
 

@@ -29,15 +29,15 @@ class RecentInputs:
 
     def __init__(self, limit: int = 4_096) -> None:
         self._ids: Recent[tuple[str, str | None, bytes], str] = Recent(limit)
-        self._line: deque[tuple[tuple[str, str | None, bytes], str]] = deque(maxlen=limit)
+        self._line: deque[tuple[str, str | None, bytes, str]] = deque(maxlen=limit)
 
     def add(self, app: str, context: str | None, digest: bytes, id: str) -> None:
         """Note a decision."""
-        self._line.append(((app, context, digest), id))
+        self._line.append((app, context, digest, id))
 
     def find(self, app: str, context: str | None, digest: bytes) -> str | None:
         """The id of the newest decision, or `None`."""
-        for key, newest in self._line:
-            self._ids.put(key, newest)
+        for one, its_context, its_digest, id in self._line:
+            self._ids.put((one, its_context, its_digest), id)
         self._line.clear()
         return self._ids.get((app, context, digest))

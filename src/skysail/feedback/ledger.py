@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -14,8 +15,8 @@ from skysail.errors import StoreError
 from skysail.feedback.buffer import RECENT, Buffer, Done, Flight, LedgerLimits
 from skysail.feedback.records import complete, decode_decision
 from skysail.feedback.writer import Writer
-from skysail.stores.base import Completion, ObservationWrite, Seed, Store
-from skysail.types import Decision, Observation
+from skysail.stores.base import Completion, ObservationWrite, Store, Written
+from skysail.types import Decision, Observation, State
 
 __all__ = ["Ledger", "LedgerStatistics"]
 
@@ -145,20 +146,16 @@ class Ledger:
         if self._timer is None and self._buffer.flight is None:
             self._arm(self._limits.flush)
 
-    def seed(self, seed: Seed) -> None:
-        """Write a new model's row with the next commit, before that commit's additions."""
-        self._buffer.seed(seed)
-        if self._timer is None and self._buffer.flight is None:
-            self._arm(self._limits.flush)
-
     def observe(self, write: ObservationWrite, done: Done) -> None:
         """Write an observation and what it adds to the states; `done` is called when it is durable, or cannot be.
 
         `done` gets `True` for the first observation of an id, `False` for a later one (which changed nothing), or the
-        `StoreError` because of which it is not kept; never before this method has returned.
+        `StoreError` because of which it is not kept; and the states that its transaction made. Transactions are told in
+        their order, each before the next begins: so these states are the newest of this frontend. `done` is never
+        called before this method has returned.
         """
         if self._resting or self._closed or len(self._buffer.observations) >= self._limits.observations:
-            self._loop.call_soon(done, self._refusal())
+            self._loop.call_soon(done, self._refusal(), {})
             return
         self._buffer.observe(write, done)
         if self._buffer.flight is None and len(self._buffer.observations) == 1:
@@ -221,26 +218,26 @@ class Ledger:
             flight = self._buffer.take()
             self._writer.submit(partial(self._write, flight), partial(self._written_back, flight))
 
-    def _write(self, flight: Flight) -> tuple[list[bool], float]:
+    def _write(self, flight: Flight) -> tuple[Written, float]:
         """In the thread: one transaction, and how long it took."""
         started = self._clock.monotonic()
-        first = self.store.write(flight.writes(self.frontend, self.boot, self._clock.wall()))
-        return first, self._clock.monotonic() - started
+        written = self.store.write(flight.writes(self.frontend, self.boot, self._clock.wall()))
+        return written, self._clock.monotonic() - started
 
-    def _written_back(self, flight: Flight, result: tuple[list[bool], float] | Exception) -> None:
+    def _written_back(self, flight: Flight, result: tuple[Written, float] | Exception) -> None:
         """On the loop: the transaction has been written, or has not."""
         self._idle.set()
         if isinstance(result, Exception):
             self._failed(result)
             return
-        first, self._commit_seconds = result
+        written, self._commit_seconds = result
         self._commits += 1
         self._written += len(flight.records)
-        self._observed += sum(first)
+        self._observed += sum(written.first)
         self._failing, self._retry = None, self._limits.retry
         self._buffer.landed()
-        for (_, done), outcome in zip(flight.observations, first, strict=True):
-            self._tell(done, outcome)
+        for (_, done), first in zip(flight.observations, written.first, strict=True):
+            self._tell(done, first, written.states)
         self._unpruned += flight.size
         if self._clock.monotonic() >= self._prune_at or self._unpruned > self._config.bytes // 8:
             self._prune()
@@ -253,7 +250,7 @@ class Ledger:
             error = StoreError(f"a transaction failed: {error!r}; this is a fault of a policy, or of Skysail")
         self._failing = error
         for done in self._buffer.returned():
-            self._tell(done, error)
+            self._tell(done, error, {})
         self._resting = True
         self._disarm()
         self._arm(self._retry)
@@ -288,10 +285,10 @@ class Ledger:
             return StoreError("the ledger is closed: the server is stopping")
         return StoreError(f"{len(self._buffer.observations)} observations are waiting to be written; try again later")
 
-    def _tell(self, done: Done, outcome: bool | StoreError) -> None:
+    def _tell(self, done: Done, outcome: bool | StoreError, states: Mapping[str, State]) -> None:
         """Call back; the others are told even where one of those told raises."""
         try:
-            done(outcome)
+            done(outcome, states)
         except Exception as error:  # noqa: BLE001  # whatever it is, it is reported
             context = {"message": "the receiver of an observation's outcome failed", "exception": error}
             self._loop.call_exception_handler(context)

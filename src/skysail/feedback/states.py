@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
+from functools import partial
 from urllib.parse import quote
 
 from skysail.errors import StoreError
-from skysail.feedback.ledger import Ledger
+from skysail.feedback.reads import Reads
 from skysail.feedback.recent import Recent
 from skysail.selection.base import Policy
-from skysail.stores.base import Add, Seed, Store
+from skysail.stats.application import ApplicationCounters
+from skysail.stores.base import Add, Store
 from skysail.types import State
 
-__all__ = ["Blend", "States", "state_key"]
+__all__ = ["CONTEXTS", "Blend", "States", "state_key"]
+
+CONTEXTS = 10_000
+"""Contexts of an application that are held in memory; fewer, where its models are many: eight rows count as one."""
+
+_ROWS = 8
+_NEVER = -1
 
 Blend = Callable[[State | None, State], State]
 """Makes what the policy sees in a context, of that context's own state (if it has one) and everybody's."""
@@ -28,21 +36,50 @@ def state_key(app: str, policy: str, context: str | None) -> str:
 
 
 class _Held:
-    """A state in memory; `stale` when the store has a newer one."""
+    """A state in memory, if it is `known` what the store has; and the `view` that was last made of it."""
 
-    __slots__ = ("stale", "state")
+    __slots__ = ("known", "models", "state", "version", "view")
 
-    def __init__(self, state: State | None) -> None:
+    def __init__(self, state: State | None, *, known: bool = True) -> None:
         self.state = state
-        self.stale = False
+        self.known = known
+        self.view = State()
+        self.models: tuple[str, ...] = ()
+        self.version = _NEVER
+
+    def keep(self, view: State, models: tuple[str, ...], version: int) -> State:
+        """Remember a view for those who ask for the same; the view."""
+        self.view, self.models, self.version = view, models, version
+        return view
+
+
+def _weight(held: _Held) -> int:
+    return 1 if held.state is None else 1 + len(held.state.sums) // _ROWS
+
+
+def _with_rows(
+    state: State | None,
+    models: tuple[str, ...],
+    initial: Callable[[tuple[str, ...]], State],
+    add_model: Callable[[State, str], State],
+) -> State:
+    if state is None:
+        return initial(models)
+    for model in models:
+        if model not in state.sums:
+            state = add_model(state, model)
+    return state
 
 
 class States:
     """The states of one application under one policy: for all contexts together, and for each context.
 
-    The store is the truth, and is read here and now where memory has nothing or something older; so memory never
-    differs from what was committed, whoever committed it. A state that cannot be read is taken as it was last known,
-    because a broken disk must not stop predictions. Another policy has its own object, and its own keys.
+    The store is the truth. What is held in memory was read from it, and is replaced by what each transaction made: so
+    memory never differs from what this frontend has committed, and a context that was not used for longest is let go
+    without being written. A context that is not held is read here and now, within the budget of `reads`; beyond that
+    its query is served from the state of all, and the context read for the next query. Only queries bring contexts
+    into memory, feedback does not. A state that cannot be read counts as never learned, because a broken disk must not
+    stop predictions. Another policy has its own object, and its own keys.
     """
 
     def __init__(
@@ -50,90 +87,122 @@ class States:
         app: str,
         policy: Policy,
         store: Store,
-        ledger: Ledger,
         blend: Blend,
         *,
-        contexts: int = 10_000,
+        reads: Reads,
+        counters: ApplicationCounters,
+        contexts: int = CONTEXTS,
     ) -> None:
+        self.policy = policy
         self._app = app
-        self._policy = policy
         self._store = store
-        self._ledger = ledger
         self._blend = blend
+        self._reads = reads
+        self._counters = counters
         self._version = 0
-        self._everyone = _Held(None)
-        self._everyone.stale = True
-        self._held: Recent[str, _Held] = Recent(contexts)
-        self._views: Recent[tuple[str | None, tuple[str, ...]], tuple[int, State]] = Recent(contexts)
+        self._everyone = _Held(None, known=False)
+        self._unknown = _Held(None)
+        self._held: Recent[str, _Held] = Recent(contexts, _weight)
+
+    @property
+    def held(self) -> int:
+        """Contexts in memory."""
+        return len(self._held)
 
     def view(self, context: str | None, models: tuple[str, ...]) -> State:
         """What the policy sees in a context: rows of these models alone, in this order.
 
         The very same object until something was learned, so that what a policy derives from it (`State.memo`) is
-        derived once. A model that is new enters by `Policy.add_model`.
+        derived once; and the same for all contexts about which nothing is known. A model that is new enters by
+        `Policy.add_model`.
         """
-        cached = self._views.get((context, models))
-        if cached is not None and cached[0] == self._version:
-            return cached[1]
-        state = self._entered(self._hold(None).state, models).only(models)
-        if context is not None:
-            own = self._hold(context).state
-            state = self._blend(None if own is None else self._entered(own, models).only(models), state)
-        self._views.put((context, models), (self._version, state))
-        return state
+        held = self._everyone if context is None else self._held.get(context)
+        if held is not None and held.version == self._version and held.models == models:
+            return held.view
+        if context is None:
+            return self._view_of_all(models)
+        if held is None or not held.known:
+            if self._reads.allowed:
+                held = self._reads.run(partial(self._read_context, context))
+            else:
+                self._counters.contexts_put_off += 1
+                self._reads.put_off(self._key(context), partial(self._read_put_off, context))
+                held = self._unknown
+        return self._view_in(held, models)
 
     def adds(self, delta: State, context: str | None, models: tuple[str, ...]) -> tuple[Add, ...]:
         """The additions of one feedback: to all contexts together, and to its own.
 
-        Before a state is added to, each of the application's models has a row in it (seeds go ahead in the same
-        commit), so that a model not judged yet is told from one that is new.
+        Neither state is looked at here. Where it is added to, each of these models has a row in it, so that a model
+        not judged yet is told from one that is new.
         """
-        return tuple([self._add(delta, where, models) for where in ((None,) if context is None else (None, context))])
+        enter, forget = partial(self._entered, models=models), self.policy.forget
+        shared = Add(self._key(None), delta, forget, enter)
+        return (shared,) if context is None else (shared, Add(self._key(context), delta, forget, enter))
 
-    def applied(self, adds: Iterable[Add]) -> None:
-        """Additions have been committed: what is in memory of those states is old."""
-        self._version += 1
-        for add in adds:
-            held = self._everyone if add.key == self._key(None) else self._held.get(add.key)
-            if held is not None:
-                held.stale = True
+    def applied(self, states: Mapping[str, State], context: str | None) -> None:
+        """Feedback in this context has been committed, by a transaction that made these states, which are seen at once.
+
+        What transactions made must come in their order. Only a context that is held is replaced.
+        """
+        everyone = states.get(self._key(None))
+        if everyone is not None and everyone is not self._everyone.state:
+            self._everyone = _Held(everyone)
+            self._version += 1
+        held = None if context is None else self._held.get(context)
+        if context is not None and held is not None:
+            own = states.get(self._key(context))
+            if own is not None and own is not held.state:
+                self._held.put(context, _Held(own))
 
     def _key(self, context: str | None) -> str:
-        return state_key(self._app, self._policy.name, context)
+        return state_key(self._app, self.policy.name, context)
 
-    def _add(self, delta: State, context: str | None, models: tuple[str, ...]) -> Add:
-        key = self._key(context)
-        held = self._hold(context)
-        entered = self._entered(held.state, models)
-        if entered is not held.state:
-            known = held.state.sums if held.state is not None else {}
-            for model in models:
-                if model not in known:
-                    self._ledger.seed(Seed(key, model, entered.sums[model]))
-            held.state = entered
-        return Add(key, delta, self._policy.forget)
+    def _view_of_all(self, models: tuple[str, ...]) -> State:
+        if not self._everyone.known:
+            self._everyone = self._reads.run(partial(self._read, None))
+        everyone = self._everyone
+        return everyone.keep(self._entered(everyone.state, models).only(models), models, self._version)
+
+    def _view_in(self, held: _Held, models: tuple[str, ...]) -> State:
+        """What the policy sees in a context of which this is held."""
+        if held.version == self._version and held.models == models:
+            return held.view
+        everyone, own = self.view(None, models), held.state
+        if own is not None:
+            own = self._entered(own, models).only(models)
+        return held.keep(self._blend(own, everyone), models, self._version)
 
     def _entered(self, state: State | None, models: tuple[str, ...]) -> State:
-        """The state with a row for each of these models; the same object if it has them."""
-        if state is None or not state.sums:
-            return self._policy.initial(models)
-        for model in models:
-            if model not in state.sums:
-                state = self._policy.add_model(state, model)
-        return state
+        """The state with a row for each of these models; the same object if it has them.
 
-    def _hold(self, context: str | None) -> _Held:
-        """A state in memory, read from the store unless it is there and new."""
-        key = self._key(context)
-        held = self._everyone if context is None else self._held.get(key)
-        if held is not None and not held.stale:
-            return held
-        held = held or _Held(None)
+        The writer's thread calls it too, in a transaction that is not to fail for one policy's fault.
+        """
+        policy = self.policy
         try:
-            held.state = self._store.get(key)
-            held.stale = False
+            return _with_rows(state, models, policy.initial, policy.add_model)
+        except Exception as error:  # noqa: BLE001 - a user's policy may raise anything
+            self._counters.policy_failed("add_model", error)
+            return _with_rows(state, models, partial(Policy.initial, policy), partial(Policy.add_model, policy))
+
+    def _read(self, context: str | None) -> _Held:
+        """A state as the store has it; one that cannot be read is tried again after the next commit."""
+        try:
+            return _Held(self._store.get(self._key(context)))
         except StoreError:
-            held.stale = True  # it stays as it was, and is tried again after the next commit
-        if context is not None:
-            self._held.put(key, held)
+            return _Held(None, known=False)
+
+    def _read_context(self, context: str) -> _Held:
+        """Read a context, and hold it; those about which nothing is known are one and the same."""
+        held = self._read(context)
+        if held.known and held.state is None:
+            held = self._unknown
+        self._counters.contexts_read += 1
+        self._held.put(context, held)
         return held
+
+    def _read_put_off(self, context: str) -> None:
+        """Read a context, unless that has been done meanwhile."""
+        held = self._held.get(context)
+        if held is None or not held.known:
+            self._read_context(context)

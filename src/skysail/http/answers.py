@@ -9,6 +9,7 @@ import msgspec
 
 from skysail.engine import Prediction
 from skysail.http.status import error_body
+from skysail.types import Cover
 
 __all__ = ["encode_prediction", "encode_predictions"]
 
@@ -22,7 +23,7 @@ def encode_prediction(prediction: Prediction) -> bytes:
         return error_body(prediction.failure.code, prediction.failure.message)
     output = prediction.output
     return (
-        b'{"prediction_id":"%b","output":%b,"confidence":%b,"agreement":%b,"default":%b,"reason":%b,"models":%b,"missing":%b}'
+        b'{"prediction_id":"%b","output":%b,"confidence":%b,"agreement":%b,"default":%b,"reason":%b,"models":%b,"missing":%b%b}'
         % (
             prediction.id.encode(),
             b"null" if output is None else output.raw,
@@ -32,6 +33,7 @@ def encode_prediction(prediction: Prediction) -> bytes:
             b"null" if prediction.reason is None else b'"%b"' % prediction.reason.encode(),
             _list(prediction.models),
             _list(prediction.missing),
+            b"" if prediction.cover is None else _cover(prediction.cover),
         )
     )
 
@@ -43,6 +45,15 @@ def encode_predictions(predictions: Sequence[Prediction]) -> bytes:
 
 def _number(value: float | None) -> bytes:
     return b"%.6g" % value if value is not None and isfinite(value) else b"null"
+
+
+def _cover(cover: Cover) -> bytes:
+    """What is said to hold the label: a set, or an interval."""
+    if cover.kind == "numbers":
+        return b',"interval":%b' % msgspec.json.encode(cover.interval)
+    if cover.size is None:
+        return b',"set":null'
+    return b',"set":[%b]' % b",".join(cover.ranked[: cover.size])
 
 
 def _list(refs: list[str]) -> bytes:

@@ -24,6 +24,7 @@ from skysail.errors import InvalidRequest, SkysailError
 from skysail.http.dataplane import DataPlane
 from skysail.http.hub import Limits
 from skysail.http.server import HttpServer
+from skysail.malloc import keep_memory
 from skysail.stores.open import open_store
 from skysail.supervisor.lifeline import watch_lifeline
 from skysail.wire.link import Link, LinkClosed, keep_link
@@ -122,6 +123,7 @@ async def serve(spec: FrontendSpec, config: Config) -> None:
         if not stopping.done():
             await server.start(socket.socket(fileno=spec.data_fd))
             _calm_collector()
+            keep_memory()
         drain = await stopping
         frontend.draining = True
         await server.drain(drain)

@@ -11,7 +11,7 @@ from msgspec import UNSET, Raw, UnsetType
 __all__ = ["Observe", "ObserveBody", "Predict"]
 
 
-class Predict(msgspec.Struct, forbid_unknown_fields=True):
+class Predict(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """`POST …/predict`: one input, or a list of them."""
 
     input: Raw | UnsetType = UNSET
@@ -20,7 +20,7 @@ class Predict(msgspec.Struct, forbid_unknown_fields=True):
     deadline_ms: float | None = None
 
 
-class Observe(msgspec.Struct, forbid_unknown_fields=True):
+class Observe(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """One observation: what was right, of what."""
 
     prediction_id: str | None = None
@@ -30,7 +30,7 @@ class Observe(msgspec.Struct, forbid_unknown_fields=True):
     reward: float | None = None
 
 
-class ObserveBody(Observe):
+class ObserveBody(Observe, gc=False):
     """`POST …/observe`: one observation, or a list of them."""
 
     observations: list[Raw] | UnsetType = UNSET

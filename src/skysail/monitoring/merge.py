@@ -10,7 +10,7 @@ __all__ = ["merge"]
 _LARGEST = frozenset({"cap", "depth", "p50", "p50_ms", "p99_ms"})
 """What is not added up: of these the largest says most."""
 
-_ANY = frozenset({"le", "weights"})
+_ANY = frozenset({"conformal", "le", "weights"})
 """What is the same for all frontends, or nearly: learned state is shared by way of the store."""
 
 

@@ -108,6 +108,14 @@ def _replicas_ready(counted: _Status) -> _Samples:
     ]
 
 
+def _versions(counted: _Status, what: str) -> _Samples:
+    return [
+        ((name, ref), counts[what])
+        for name, app in _section(counted, "apps")
+        for ref, counts in app.get("versions", {}).items()
+    ]
+
+
 def _ledger_failing(counted: _Status) -> _Samples:
     return [((), float(counted["ledger"].get("failing") is not None))] if counted.get("ledger") else []
 
@@ -137,10 +145,57 @@ _COUNTED = (
     _Family("skysail_duplicates_total", "Observations that were not the first.", _APP, _each("apps", "duplicates")),
     _Family("skysail_judged_total", "Answers that feedback judged.", _APP, _each("apps", "effective", "judged")),
     _Family("skysail_right_total", "Answers judged right, and in time.", _APP, _each("apps", "effective", "right")),
+    _Family(
+        "skysail_version_judged_total",
+        "Times that feedback judged a version that was asked.",
+        ("app", "version"),
+        lambda counted: _versions(counted, "judged"),
+    ),
+    _Family(
+        "skysail_version_right_total",
+        "Times that it was right, and in time.",
+        ("app", "version"),
+        lambda counted: _versions(counted, "right"),
+    ),
+    _Family("skysail_covers_total", "Sets that a label judged.", _APP, _each("apps", "conformal", "judged")),
+    _Family("skysail_covered_total", "Sets that held the label.", _APP, _each("apps", "conformal", "covered")),
+    _Family("skysail_cover_recent", "Their share of late.", _APP, _each("apps", "conformal", "recent")),
+    _Family("skysail_cover_level", "The level of sets now.", _APP, _each("apps", "conformal", "level")),
+    _Family("skysail_cover_size", "Mean size of sets with an end.", _APP, _each("apps", "conformal", "size")),
     _Family("skysail_weight", "How much the policy trusts a model.", ("app", "model"), _keyed("apps", "weights")),
+    _Family("skysail_contexts_held", "Contexts in memory.", _APP, _each("apps", "contexts", "held")),
+    _Family("skysail_contexts_read_total", "Contexts read from the store.", _APP, _each("apps", "contexts", "read")),
+    _Family(
+        "skysail_contexts_put_off_total",
+        "Queries answered without reading their context.",
+        _APP,
+        _each("apps", "contexts", "put_off"),
+    ),
+    _Family("skysail_evaluations_total", "Inputs evaluated for feedback.", _APP, _each("apps", "evaluations", "made")),
+    _Family(
+        "skysail_evaluations_refused_total",
+        "Feedback by input refused, for too much of it was under way.",
+        _APP,
+        _each("apps", "evaluations", "refused"),
+    ),
+    _Family(
+        "skysail_left_out_total",
+        "Queries that a model was not asked about, because it would have been late.",
+        ("app", "model"),
+        _keyed("apps", "left_out"),
+    ),
+    _Family("skysail_stood_in_total", "Mean outputs used for missing ones.", _APP, _each("apps", "stood_in")),
+    _Family("skysail_hedges_total", "Queries put to somebody else too.", _APP, _each("apps", "hedges", "asked")),
+    _Family("skysail_hedges_won_total", "Hedges that were first.", _APP, _each("apps", "hedges", "won")),
+    _Family(
+        "skysail_losses_clipped_total",
+        "Losses outside [0, 1], clipped.",
+        _APP,
+        _each("apps", "losses_clipped"),
+    ),
     _Family(
         "skysail_policy_failures_total",
-        "Queries on which the policy raised, and was stood in for.",
+        "How often the policy raised, and was stood in for.",
         _APP,
         _each("apps", "policy_failures"),
     ),

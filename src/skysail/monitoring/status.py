@@ -54,7 +54,6 @@ def _explained(why: str | None, models: Sequence[str], failures: Mapping[str, st
 
 def _app(app: Mapping[str, Any], why: str | None, counted: Mapping[str, Any]) -> dict[str, Any]:
     effective = counted.get("effective", {})
-    judged = effective.get("judged", 0)
     latency = counted.get("latency", {})
     return {
         "models": app["models"],
@@ -66,11 +65,22 @@ def _app(app: Mapping[str, Any], why: str | None, counted: Mapping[str, Any]) ->
         "answers": counted.get("answers"),
         "defaults": counted.get("defaults"),
         "errors": counted.get("errors"),
-        "judged": judged,
-        "effective_accuracy": effective["right"] / judged if judged else None,
+        "judged": effective.get("judged", 0),
+        "effective_accuracy": _accuracy([effective]),
+        "versions": {
+            ref: {"judged": it["judged"], "effective_accuracy": _accuracy([it])}
+            for ref, it in counted.get("versions", {}).items()
+        },
+        "conformal": counted.get("conformal"),
         "latency_ms": {"p50": latency.get("p50_ms"), "p99": latency.get("p99_ms")},
         "observations": counted.get("observations"),
         "duplicates": counted.get("duplicates"),
+        "contexts": counted.get("contexts"),
+        "evaluations": counted.get("evaluations"),
+        "left_out": counted.get("left_out"),
+        "stood_in": counted.get("stood_in"),
+        "hedges": counted.get("hedges"),
+        "losses_clipped": counted.get("losses_clipped"),
         "policy_failures": counted.get("policy_failures"),
         "policy_traceback": counted.get("policy_traceback"),
     }
@@ -85,6 +95,7 @@ def _model(
 ) -> dict[str, Any]:
     ref = f"{name}@{model['current']}"
     seen: Mapping[str, Any] = counted.get("models", {}).get(ref, {})
+    apps: Mapping[str, Mapping[str, Any]] = counted.get("apps", {})
     replicas = [f"{ref}/{index}" for index in range(model["replicas"])]
     failure = next((failures[it] for it in (*replicas, ref) if it in failures), None)
     return {
@@ -97,10 +108,17 @@ def _model(
         "rows": seen.get("rows"),
         "batch": seen.get("batch"),
         "errors": seen.get("errors"),
+        "effective_accuracy": _accuracy([it["versions"][ref] for it in apps.values() if ref in it.get("versions", {})]),
         "cache": seen.get("cache"),
         "failure": failure,
         "traceback": seen.get("traceback"),
     }
+
+
+def _accuracy(counts: Sequence[Mapping[str, int]]) -> float | None:
+    """The share of what was judged that was right, and in time; `None` where nothing was judged."""
+    judged = sum([count.get("judged", 0) for count in counts])
+    return sum([count.get("right", 0) for count in counts]) / judged if judged else None
 
 
 def _replica(child: ChildStatus | None, seen: Mapping[str, Any]) -> dict[str, Any]:

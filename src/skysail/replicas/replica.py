@@ -8,13 +8,14 @@ import signal
 from collections.abc import Callable
 from typing import cast
 
-from skysail.batching.batcher import Batch, Batcher, Station
+from skysail.batching.batcher import Batcher
 from skysail.batching.sizing import Aimd
+from skysail.batching.station import Batch, Station
 from skysail.clock import Clock
 from skysail.errors import ProtocolError
 from skysail.types import Failure, Output
+from skysail.wire.messages import OUTPUT, Hello, Message, Result, encode
 from skysail.wire.messages import Batch as BatchMessage
-from skysail.wire.messages import Hello, Message, Result, encode
 from skysail.wire.protocol import Protocol, State
 
 __all__ = ["Replica", "ReplicaStatistics"]
@@ -126,9 +127,11 @@ class Replica:
         """A batch has come back."""
         if result.traceback:
             self.traceback = result.traceback
-        outcomes = [
-            _OUTCOMES[status](payload) for status, payload in zip(result.statuses, result.payloads, strict=True)
-        ]
+        outcomes: list[Output | Failure]
+        if result.statuses.strip(_ALL_OUTPUTS):
+            outcomes = [_OUTCOMES[status](p) for status, p in zip(result.statuses, result.payloads, strict=True)]
+        else:
+            outcomes = [Output(payload) for payload in result.payloads]
         self._batcher.answered(self.station, batch, outcomes, result.decode_s + result.predict_s)
 
     def disconnected(self, connection: _Connection, why: str) -> None:
@@ -233,6 +236,8 @@ def _invalid(payload: bytes) -> Failure:
 def _model_error(payload: bytes) -> Failure:
     return Failure("model_error", str(payload, "utf-8", "replace"))
 
+
+_ALL_OUTPUTS = bytes([OUTPUT])
 
 _OUTCOMES: tuple[Callable[[bytes], Output | Failure], ...] = (Output, _invalid, _model_error)
 

@@ -86,6 +86,15 @@ class Version:
         return bool(self.replicas) and all(replica.station.ready for replica in self.replicas)
 
     @property
+    def p95(self) -> float:
+        """The seconds within which 95 of 100 calls of late were answered; `inf` while that is not known."""
+        return self.batcher.p95
+
+    def wait(self, now: float) -> float:
+        """The seconds after which a row asked for now is likely to be answered; `inf` where nothing can be said."""
+        return self.batcher.wait(now)
+
+    @property
     def traceback(self) -> str:
         """The last exception of the model, from whichever replica had one."""
         return next((replica.traceback for replica in self.replicas if replica.traceback), "")

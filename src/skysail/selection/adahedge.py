@@ -58,9 +58,9 @@ class AdaHedge(Policy):
         columns = excess(trust, {model: loss for model, loss in losses.items() if loss is not None})
         if not columns or trust.eta <= 0.0:
             return columns, ()
-        parts = zip(trust.models, trust.weights, strict=True)
-        mixed = sum([weight * math.exp(-trust.eta * columns[model][0]) for model, weight in parts])
-        return columns, (max(0.0, math.log(mixed) / trust.eta),)
+        weight = dict(zip(trust.models, trust.weights, strict=True))
+        mixed = sum([weight[model] * math.expm1(-trust.eta * beyond) for model, (beyond,) in columns.items()])
+        return columns, (max(0.0, math.log1p(mixed) / trust.eta),)
 
     def _rate(self, models: int, gap: float) -> float:
         most = math.log(models)

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from skysail.selection.losses import ZeroOne
 from skysail.selection.params import number
-from skysail.types import Answer, Decision, Distribution, Output, Query, Selection, State
+from skysail.types import Answer, Decision, Distribution, Estimate, Output, Query, Selection, State
 
 __all__ = ["Loss", "Losses", "Outputs", "Policy"]
 
@@ -63,10 +63,12 @@ class _Plan:
     def __init__(self, policy: Policy, trust: Distribution) -> None:
         self.policy = policy
         self.trust = trust
-        self.weight = dict(zip(trust.models, trust.weights, strict=True))
-        self.cumulative = list(accumulate(trust.weights)) if policy.asks_one else []
-        self.selection = Selection(trust, trust.models, (1.0,) * len(trust.models))
-        self.selections: list[Selection | None] = [None] * len(trust.models)
+        if policy.asks_one:
+            self.cumulative = list(accumulate(trust.weights))
+            self.selections: list[Selection | None] = [None] * len(trust.models)
+        else:
+            self.weight = dict(zip(trust.models, trust.weights, strict=True))
+            self.selection = Selection(trust, trust.models, (1.0,) * len(trust.models))
 
     def select_one(self, place: int) -> Selection:
         """The selection of one model alone, the same for all queries that draw it."""
@@ -189,13 +191,17 @@ class Policy(ABC):
     def update(self, decision: Decision, losses: Losses) -> State:
         """What one feedback teaches, as a delta of count 1. Pure: of the decision and the losses, not of today's state.
 
-        Every model that was a candidate gets a row, so that a state never knows only some of them.
+        Models about which nothing was learned have no row in it, so that an update costs as much as was asked and not
+        as there is to ask; whoever adds it sees to it that the state has a row for each model (`add_model`).
         """
         own, shared = self.learn(decision, losses)
         nothing = (0.0,) * self.columns
-        sums = dict.fromkeys(decision.distribution.models, (0.0, 0.0, *nothing))
+        sums: dict[str, tuple[float, ...]] = {}
+        last, row = nothing, (0.0, 0.0, *nothing)
         for model, columns in own.items():
-            sums[model] = (0.0, 0.0, *columns)
+            if columns is not last:
+                last, row = columns, (0.0, 0.0, *columns)
+            sums[model] = row
         for model, loss in losses.items():
             if loss is not None:
                 sums[model] = (1.0, loss, *own.get(model, nothing))
@@ -207,7 +213,7 @@ class Policy(ABC):
 
     def add_model(self, state: State, model: str) -> State:
         """The state with a model that was not in it, entering at the average of those that are."""
-        rows = list(state.sums.values())
+        rows = list(self._fitted(state).sums.values())
         mean = tuple([sum(column) / len(rows) for column in zip(*rows, strict=True)]) or (0.0,) * (2 + self.columns)
         return State(state.count, {**state.sums, model: mean}, state.shared)
 
@@ -221,15 +227,28 @@ class Policy(ABC):
     def _plan(self, state: State) -> _Plan:
         plan = state.memo
         if plan is None or plan.policy is not self:
-            plan = state.memo = _Plan(self, self.weigh(state))
+            plan = state.memo = _Plan(self, self.weigh(self._fitted(state)))
         return plan  # type: ignore[no-any-return]
 
+    def _fitted(self, state: State) -> State:
+        """The state as wide as this policy has it: one of before its code was changed may have other columns.
+
+        Columns that are new begin at 0, and those that are gone are not shown.
+        """
+        wide = 2 + self.columns
+        if len(state.shared) == self.shared and all(len(row) == wide for row in state.sums.values()):
+            return state
+        sums = {model: _cut(row, wide) for model, row in state.sums.items()}
+        return State(state.count, sums, _cut(state.shared, self.shared))
+
     def _agreeing(self, answered: Mapping[str, Output], answer: Output) -> list[str]:
-        """The models whose output says what the answer does, as far as can be told."""
+        """The models whose output says what the answer does, as far as can be told; an estimate of one says nothing."""
         agreeing = []
         for model, output in answered.items():
             try:
-                if output.raw == answer.raw or self.loss.agree(output.value, answer.value):
+                if output.__class__ is not Estimate and (
+                    output.raw == answer.raw or self.loss.agree(output.value, answer.value)
+                ):
                     agreeing.append(model)
             except ValueError:  # one model is asked and serves as it is; what it says may be nothing the loss knows
                 continue
@@ -238,12 +257,18 @@ class Policy(ABC):
     def _mergeable(
         self, answered: Mapping[str, Output], weight: Mapping[str, float], query: Query
     ) -> dict[str, Output]:
-        """The outputs that can be merged with each other, the most trusted first; any other counts as no answer."""
+        """The outputs that can be merged with each other, the most trusted first and estimates last; any other counts
+        as no answer.
+        """
         kept: list[str] = []
-        for model in sorted(answered, key=lambda m: -weight.get(m, 0.0)):
+        for model in sorted(answered, key=lambda m: (answered[m].__class__ is Estimate, -weight.get(m, 0.0))):
             try:
                 self.merge([(weight.get(m, 0.0), answered[m]) for m in (*kept, model)], query)
             except ValueError:
                 continue
             kept.append(model)
         return {model: output for model, output in answered.items() if model in kept}
+
+
+def _cut(row: tuple[float, ...], width: int) -> tuple[float, ...]:
+    return row[:width] + (0.0,) * (width - len(row))

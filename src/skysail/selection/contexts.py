@@ -7,7 +7,7 @@ from skysail.types import State
 __all__ = ["blend"]
 
 
-def blend(own: State | None, everyone: State, n0: float = 10.0) -> State:
+def blend(own: State | None, everyone: State, n0: float = 5.0) -> State:
     """A context's state as its policy sees it: own sums + n0 · (global sums / global count), for every number in it.
 
     What was learned of everyone counts as `n0` feedbacks of the context's own, so it leads at first and is outvoted
@@ -15,7 +15,7 @@ def blend(own: State | None, everyone: State, n0: float = 10.0) -> State:
     added to both states, so a model that only `everyone` knows is one this context was never given feedback on.
 
     >>> blend(State(2.0, {"a": (2.0, 1.0)}), State(100.0, {"a": (100.0, 10.0)}))
-    State(count=12, sums={'a': (12.0, 2.0)}, shared=())
+    State(count=7, sums={'a': (7.0, 1.5)}, shared=())
     """
     if everyone.count <= 0.0:
         return everyone if own is None else own

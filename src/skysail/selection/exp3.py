@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from skysail.selection.base import Losses, Policy
-from skysail.selection.exponential import excess, softmin
+from skysail.selection.exponential import Alike, softmin
 from skysail.types import Decision, Distribution, State
 
 __all__ = ["Exp3"]
@@ -46,12 +46,21 @@ class Exp3(Policy):
 
     def learn(self, decision: Decision, losses: Losses) -> tuple[Mapping[str, tuple[float, ...]], tuple[float, ...]]:
         """Losses weighted by importance; a model that was not drawn, such as a fallback, has none."""
-        seen: dict[str, float] = {}
+        lost: dict[str, tuple[float, ...]] = {}
         for model, propensity in zip(decision.models, decision.propensities, strict=True):
             loss = losses.get(model)
-            if loss is not None and propensity > 0.0:
-                seen[model] = loss / (propensity + self.bias)
-        if not seen:
-            return {}, ()
-        undrawn = dict.fromkeys(decision.distribution.models, 0.0)
-        return excess(decision.distribution, {**undrawn, **seen}), ()
+            if loss and propensity > 0.0:
+                lost[model] = (loss / (propensity + self.bias),)
+        return lost, ()
+
+    def update(self, decision: Decision, losses: Losses) -> State:
+        """What each candidate lost in excess of the mixture: the same for all that were not drawn, which lost nothing.
+
+        That is one row for all of them, so that an update costs no more where models are many.
+        """
+        delta, trust = super().update(decision, losses), decision.distribution
+        mixture = sum([trust.weight(model) * row[2] for model, row in delta.sums.items() if row[2]])
+        if mixture == 0.0:
+            return delta
+        own = {model: (*row[:2], row[2] - mixture) for model, row in delta.sums.items()}
+        return State(1.0, Alike(trust.models, (0.0, 0.0, -mixture), own), delta.shared)

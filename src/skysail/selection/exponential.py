@@ -8,11 +8,11 @@ absent for a while comes back where it was, not ahead of all that were there to 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import ItemsView, Iterator, Mapping
 
 from skysail.types import Distribution, State
 
-__all__ = ["excess", "softmin"]
+__all__ = ["Alike", "excess", "softmin"]
 
 _LEAST = -40.0
 """Log of the least relative weight, e^-40: small enough never to be drawn, large enough to divide by."""
@@ -32,13 +32,44 @@ def softmin(state: State, eta: float) -> Distribution:
 
 
 def excess(trust: Distribution, losses: Mapping[str, float]) -> dict[str, tuple[float]]:
-    """Each candidate's loss less the mixture's, as a column; the mixture's is the mean of `losses` by weight.
+    """What each model lost beyond the mixture's loss, as a column; the mixture's is the mean of `losses` by weight.
 
-    A candidate that `losses` leaves out is taken to have lost what the mixture did, so its excess is 0.
+    A candidate that `losses` leaves out is taken to have lost what the mixture did: it has no excess, and no column.
     """
     weight = dict(zip(trust.models, trust.weights, strict=True))
     known = sum([weight.get(model, 0.0) for model in losses])
     if known <= 0.0:
         return {}
     mixture = sum([weight.get(model, 0.0) * loss for model, loss in losses.items()]) / known
-    return {model: (losses[model] - mixture if model in losses else 0.0,) for model in trust.models}
+    return {model: (loss - mixture,) for model, loss in losses.items() if model in weight}
+
+
+class Alike(Mapping[str, tuple[float, ...]]):
+    """The same row for each of many models, but for a few of them that have their own.
+
+    It costs nothing to make, however many they are; what it is added to is gone through row by row all the same, and
+    not on the event loop.
+    """
+
+    __slots__ = ("_models", "_own", "_row")
+
+    def __init__(self, models: tuple[str, ...], row: tuple[float, ...], own: Mapping[str, tuple[float, ...]]) -> None:
+        self._models = models
+        self._row = row
+        self._own = own
+
+    def _rows(self) -> dict[str, tuple[float, ...]]:
+        return {**dict.fromkeys(self._models, self._row), **self._own}
+
+    def __getitem__(self, model: str) -> tuple[float, ...]:
+        return self._rows()[model]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows())
+
+    def __len__(self) -> int:
+        return len(self._rows())
+
+    def items(self) -> ItemsView[str, tuple[float, ...]]:
+        """All rows, made at once."""
+        return self._rows().items()

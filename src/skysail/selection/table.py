@@ -9,13 +9,14 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from hashlib import blake2b
 from pathlib import Path
 from types import ModuleType
 from typing import Any, cast
 
+from skysail.config.code import source_file
 from skysail.errors import ConfigError, nearest
 from skysail.selection.base import Loss, Policy
 
@@ -27,9 +28,12 @@ POLICIES = {
     "exp3": "skysail.selection.exp3:Exp3",
     "exp3ix": "skysail.selection.exp3ix:Exp3IX",
     "thompson": "skysail.selection.thompson:Thompson",
+    "epsilon_greedy": "skysail.selection.epsilon_greedy:EpsilonGreedy",
+    "ucb1": "skysail.selection.ucb1:UCB1",
     "vote": "skysail.selection.vote:Vote",
     "exp4": "skysail.selection.exp4:Exp4",
     "adahedge": "skysail.selection.adahedge:AdaHedge",
+    "stacking": "skysail.selection.stacking:Stacking",
 }
 """The policies by name."""
 
@@ -37,9 +41,14 @@ LOSSES = {
     "zero_one": "skysail.selection.losses:ZeroOne",
     "absolute": "skysail.selection.losses:Absolute",
     "squared": "skysail.selection.losses:Squared",
-    "log": "skysail.selection.losses:Log",
+    "log": "skysail.selection.scores:Log",
+    "top_k": "skysail.selection.scores:TopK",
 }
 """The losses by name."""
+
+
+_SOURCE = "__skysail_source__"
+"""In a module of one's own: the text that it was run from."""
 
 
 def make_policy(
@@ -67,11 +76,18 @@ def make_policy(
     return cast("Policy", _build(f"policy '{name}'", cls, {**cls.fields_of(params, models), "loss": loss}))
 
 
-def make_loss(name: str, params: Mapping[str, Any], *, import_root: str = "") -> Loss:
-    """A loss by name or import path, with its parameters as the config file has them; else a `ConfigError`."""
+def make_loss(
+    name: str, params: Mapping[str, Any], *, labels: Sequence[Any] | None = None, import_root: str = ""
+) -> Loss:
+    """A loss by name or import path, with its parameters as the config file has them; else a `ConfigError`.
+
+    `labels` are those that the application's models declare, for a loss that takes `labels` and was given none.
+    """
     cls = _find("loss", name, LOSSES, import_root)
-    _check_keys(f"loss '{name}'", params, [p for p in inspect.signature(cls).parameters if p not in ("args", "kwargs")])
-    loss = _build(f"loss '{name}'", cls, params)
+    known = [p for p in inspect.signature(cls).parameters if p not in ("args", "kwargs")]
+    _check_keys(f"loss '{name}'", params, known)
+    declared = {} if labels is None or "labels" not in known else {"labels": labels}
+    loss = _build(f"loss '{name}'", cls, {**declared, **params})
     if not isinstance(loss, Loss):
         parts = ("name", "check_label", "loss", "agree", "combine")
         missing = ", ".join([part for part in parts if not hasattr(loss, part)])
@@ -111,28 +127,47 @@ def _find(kind: str, name: str, table: Mapping[str, str], import_root: str) -> A
 
 def _import(kind: str, name: str, source: str, import_root: str) -> ModuleType:
     try:
-        if source.endswith(".py"):
-            return _import_file(Path(import_root) / source)
+        file = source_file(f"{source}:", import_root)
+        if source.endswith(".py") and file is not None:
+            digest = blake2b(str(file.resolve()).encode(), digest_size=6).hexdigest()
+            return _newest(f"skysail_own_{file.stem}_{digest}", file)
         if import_root and import_root not in sys.path:
             sys.path.insert(0, import_root)
-        return importlib.import_module(source)
+        if file is None:
+            return importlib.import_module(source)
+        package, _, child = source.rpartition(".")
+        parent = importlib.import_module(package) if package else None
+        module = _newest(source, file)
+        if parent is not None:
+            setattr(parent, child, module)
+        return module
     except Exception as error:  # a user's module may raise anything at all
         raise ConfigError(f"{kind} = '{name}': {source} cannot be imported: {type(error).__name__}: {error}") from error
 
 
-def _import_file(path: Path) -> ModuleType:
-    """A module from a file, under a name of its own; the same one each time, so that its classes stay the same."""
-    digest = blake2b(str(path.resolve()).encode(), digest_size=6).hexdigest()
-    name = f"skysail_own_{path.stem}_{digest}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is not a Python file")
+def _newest(name: str, file: Path) -> ModuleType:
+    """The module of a file as the file is now: the same one, and so the same classes, until the file changes.
+
+    Another that has its name already, such as one of Python's own, is left alone. It is run from its source: Python's
+    cache of bytecode knows files by their second and their size, and would take one that was changed twice in a second
+    for what it was.
+    """
+    source, held = file.read_bytes(), sys.modules.get(name)
+    if held is not None and (
+        getattr(held, "__file__", None) != str(file) or vars(held).setdefault(_SOURCE, source) == source
+    ):
+        return held
+    spec = importlib.util.spec_from_file_location(name, file) if held is None else held.__spec__
+    if spec is None:
+        raise ImportError(f"{file} is not a Python file")
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    vars(module)[_SOURCE] = source
     try:
-        spec.loader.exec_module(module)
+        exec(compile(source, file, "exec"), vars(module))  # noqa: S102 - the operator names the file to be run
     except BaseException:
-        del sys.modules[name]
+        if held is None:
+            del sys.modules[name]
+        else:
+            sys.modules[name] = held
         raise
     return module

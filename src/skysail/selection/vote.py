@@ -23,6 +23,8 @@ class Vote(Policy):
     name: ClassVar[str] = "vote"
     exempt: ClassVar[Mapping[str, str]] = {"beats_uniform": "it learns nothing"}
 
+    forget: float = 0.999
+
     def weigh(self, state: State) -> Distribution:
         """Equal weights."""
         return Distribution(state.models, (1.0 / len(state.sums),) * len(state.sums))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from skysail.types import Observation, State
 
-__all__ = ["Add", "Block", "Completion", "ObservationWrite", "Seed", "Store", "Writes"]
+__all__ = ["Add", "Block", "Completion", "Enter", "ObservationWrite", "Store", "Writes", "Written"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +38,26 @@ class Completion:
     latency: float
 
 
+Enter = Callable[[State | None], State]
+"""What a state is added to, made of what the store has under the key: the same, or with rows for models that are new.
+Pure, and called in the writer's thread."""
+
+
+def _as_it_is(state: State | None) -> State:
+    return State() if state is None else state
+
+
 @dataclass(frozen=True, slots=True)
 class Add:
-    """One addition: state[key] ← state[key] · keep + delta. A key is any text without NUL."""
+    """One addition: state[key] ← enter(state[key]) · keep + delta. A key is any text without NUL.
+
+    Whoever adds needs not know the state: it is read, entered and added to in the transaction itself.
+    """
 
     key: str
     delta: State
     keep: float
-
-
-@dataclass(frozen=True, slots=True)
-class Seed:
-    """A model's row in a state, set unless the state has one: how a new model enters."""
-
-    key: str
-    model: str
-    row: tuple[float, ...]
+    enter: Enter = _as_it_is
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +76,17 @@ class Writes:
 
     blocks: list[Block] = field(default_factory=list)
     completions: list[Completion] = field(default_factory=list)
-    seeds: list[Seed] = field(default_factory=list)
     observations: list[ObservationWrite] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one transaction made."""
+
+    first: list[bool]
+    """For each of its observations, whether it was the first of its id."""
+    states: dict[str, State]
+    """The states it added to, by key, as they are in the store from now on."""
 
 
 class Store(ABC):
@@ -111,11 +125,11 @@ class Store(ABC):
         """Forget one state; harmless where there is none."""
 
     @abstractmethod
-    def write(self, writes: Writes) -> list[bool]:
-        """One transaction; for each of `writes.observations`, whether it was the first of its id.
+    def write(self, writes: Writes) -> Written:
+        """One transaction.
 
-        An id observed before (in the store, or earlier in the same `writes`) changes nothing. Seeds come before
-        additions, and additions in the order of the observations.
+        An id observed before (in the store, or earlier in the same `writes`) changes nothing. Additions are made in
+        the order of the observations.
         """
 
     @abstractmethod

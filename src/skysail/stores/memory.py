@@ -9,7 +9,7 @@ from itertools import count
 from threading import Lock
 from typing import ClassVar, NamedTuple
 
-from skysail.stores.base import Completion, Store, Writes
+from skysail.stores.base import Completion, Store, Writes, Written
 from skysail.stores.blocks import SPAN, Packed, cut, members, pack, parse_key, require_key
 from skysail.stores.changes import changed
 from skysail.types import Observation, State
@@ -79,7 +79,7 @@ class MemoryStore(Store):
         with self._lock:
             self._states.pop(key, None)
 
-    def write(self, writes: Writes) -> list[bool]:
+    def write(self, writes: Writes) -> Written:
         """One transaction: everything that may fail comes before the first change."""
         with self._lock:
             completions = [(require_key(completion.id), completion) for completion in writes.completions]
@@ -96,7 +96,7 @@ class MemoryStore(Store):
                 if write.decision is not None:
                     packed = pack({counter: write.decision})[0]
                     blobs.append((frontend, boot, write.observation.time, packed))
-            states = changed(self._states, writes.seeds, adds)
+            states = changed(self._states, adds)
 
             self._states.update(states)
             for key, place in first.items():
@@ -105,7 +105,7 @@ class MemoryStore(Store):
                 self._completions.setdefault(key, {}).setdefault(completion.model, completion)
             for frontend, boot, time, packed in blobs:
                 self._hold(_Held(packed.first, next(self._serial), frontend, boot, time, packed))
-            return [place in kept for place in range(len(writes.observations))]
+            return Written([place in kept for place in range(len(writes.observations))], states)
 
     def find(self, id: str) -> bytes | None:
         """The encoded decision of an id, or `None`."""

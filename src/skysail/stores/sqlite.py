@@ -15,7 +15,7 @@ import msgspec
 
 from skysail.errors import StoreError
 from skysail.stores import schema
-from skysail.stores.base import Block, Completion, ObservationWrite, Store, Writes
+from skysail.stores.base import Add, Block, Completion, ObservationWrite, Store, Writes, Written
 from skysail.stores.blocks import SPAN, members, pack, parse_key, require_key
 from skysail.stores.changes import changed
 from skysail.types import Observation, State
@@ -113,7 +113,7 @@ class SQLiteStore(Store):
         with self._transaction() as connection:
             connection.execute("DELETE FROM states WHERE key = ?", (key,))
 
-    def write(self, writes: Writes) -> list[bool]:
+    def write(self, writes: Writes) -> Written:
         """One transaction, synced to the disk before it returns."""
         keys = [require_key(write.observation.id) for write in writes.observations]
         completions = [(*require_key(c.id), c.model, _completion_text(c)) for c in writes.completions]
@@ -128,8 +128,8 @@ class SQLiteStore(Store):
             _insert_blocks(connection, (*writes.blocks, *decisions))
             if completions:
                 connection.execute(schema.INSERT_COMPLETIONS, (_text(completions),))
-            self._change_states(connection, writes, kept)
-        return [place in first for place in range(len(keys))]
+            states = _change_states(connection, [add for write in kept for add in write.adds])
+        return Written([place in first for place in range(len(keys))], states)
 
     def find(self, id: str) -> bytes | None:
         """The encoded decision of an id, read alone out of its block."""
@@ -271,17 +271,17 @@ class SQLiteStore(Store):
         connection.execute(schema.INSERT_OBSERVATIONS, (_text(rows),))
         return {place: key for key, place in first.items()}
 
-    @staticmethod
-    def _change_states(connection: sqlite3.Connection, writes: Writes, kept: list[ObservationWrite]) -> None:
-        """Apply the seeds, and the additions of the observations that count."""
-        adds = [add for write in kept for add in write.adds]
-        keys = {seed.key for seed in writes.seeds}.union([add.key for add in adds])
-        if not keys:
-            return
-        pairs = _decode_pairs(_rows(connection, schema.KNOWN_STATES, _text(list(keys)))[0][0])
-        states = changed({key: State.decode(text.encode()) for key, text in pairs}, writes.seeds, adds)
-        rows = [(key, state.encode().decode()) for key, state in states.items()]
-        connection.execute(schema.INSERT_STATES, (_text(rows),))
+
+def _change_states(connection: sqlite3.Connection, adds: list[Add]) -> dict[str, State]:
+    """Read the states that are added to, and write what they are then; these."""
+    if not adds:
+        return {}
+    keys = sorted({add.key for add in adds})
+    pairs = _decode_pairs(_rows(connection, schema.KNOWN_STATES, _text(keys))[0][0])
+    states = changed({key: State.decode(text.encode()) for key, text in pairs}, adds)
+    rows = [(key, state.encode().decode()) for key, state in states.items()]
+    connection.execute(schema.INSERT_STATES, (_text(rows),))
+    return states
 
 
 def _rows(connection: sqlite3.Connection, sql: str, *parameters: Any) -> list[Any]:

@@ -42,6 +42,7 @@ __all__ = [
     "some_came_some_answer",
     "state_round_trips",
     "updates_commute",
+    "updates_concern_candidates_alone",
     "updates_depend_on_the_decision_alone",
 ]
 
@@ -180,8 +181,9 @@ def models_come_and_go(policy: Policy, seed: int) -> None:
     state = second.state.plus(policy.update(first.decisions[0], dict.fromkeys(first.decisions[0].models, 1.0)))
     _check_weights(policy.distribution(state))
     for model in ("new", "newer"):
-        state = policy.add_model(state, model)
+        before, state = state, policy.add_model(state, model)
         _hold(state.models[-1] == model, f"{model} entered and is not in {state.models}")
+        _hold(state.only(before.models) == before, f"{model} entered, and {before} became {state}")
         _check_weights(policy.distribution(state))
     more = Stream(accuracies=dict.fromkeys(state.models, 0.8), length=100)
     third = simulate(policy, more, seed=seed, state=state, keep=True)
@@ -237,8 +239,9 @@ def fallbacks_are_not_importance_weighted(policy: Policy, seed: int) -> None:
     after.asked, after.outputs, after.failures = [*picked.asked, other + "@1"], [None, b"1"], ["model_error: x", None]
     after.propensities, after.latencies, after.fallback = (*picked.propensities, 0.0), [None, 0.0], True
     both = policy.update(after, {picked.models[0]: 1.0, other: 0.5})
+    nothing = (0.0,) * (2 + policy.columns)
     for model, row in both.sums.items():
-        without = alone.sums[model][2:]
+        without = alone.sums.get(model, nothing)[2:]
         _hold(row[2:] == without, f"{model} learned {row[2:]}, without the fallback {without}")
     _hold(both.sums[other][:2] == (1.0, 0.5), f"the fallback {other} was judged {both.sums[other][:2]}, not (1.0, 0.5)")
 
@@ -288,6 +291,18 @@ def updates_depend_on_the_decision_alone(policy: Policy, seed: int) -> None:
 
 
 @_law
+def updates_concern_candidates_alone(policy: Policy, seed: int) -> None:
+    """A delta has rows of models that were candidates alone: what one that is away has learned waits for it."""
+    decisions = simulate(policy, _STREAM, seed=seed, keep=True).decisions
+    for decision in decisions:
+        delta = policy.update(decision, judge(decision, Output(decision.answer or b"0")))
+        strange = set(delta.sums) - set(decision.distribution.models)
+        _hold(not strange, f"adds to {sorted(strange)}; the candidates were {decision.distribution.models}")
+        wide = [2 + policy.columns] * len(delta.sums)
+        _hold([len(row) for row in delta.sums.values()] == wide, f"adds {delta}, not rows of {2 + policy.columns}")
+
+
+@_law
 def updates_commute(policy: Policy, seed: int) -> None:
     """Deltas add up to the same in any order at forget 1, else within 1 − ρ^k of their sum if none moves over k."""
     trial = simulate(policy, _STREAM, seed=seed, delay=30, keep=True)
@@ -295,7 +310,7 @@ def updates_commute(policy: Policy, seed: int) -> None:
     fresh, reach = policy.initial(tuple(_STREAM.accuracies)), 4
     moved = _shuffled(deltas, reach + 1, Random(seed))
     anyhow = _shuffled(deltas, len(deltas), Random(seed))
-    total = [sum(map(abs, numbers)) for numbers in zip(*[_numbers(delta) for delta in deltas], strict=True)]
+    total = _numbers(_fold(fresh, [_absolute(delta) for delta in deltas], 1.0))
     for keep, order, share in ((1.0, anyhow, 0.0), (policy.forget, moved, 1.0 - policy.forget**reach)):
         one, other = _numbers(_fold(fresh, deltas, keep)), _numbers(_fold(fresh, order, keep))
         for a, b, whole in zip(one, other, total, strict=True):
@@ -328,6 +343,11 @@ def _check_weights(trust: Distribution) -> None:
 def _numbers(state: State) -> list[float]:
     """Everything a state has learned, in one fixed order; not its count."""
     return [x for model in sorted(state.sums) for x in state.sums[model]] + list(state.shared)
+
+
+def _absolute(delta: State) -> State:
+    sums = {model: tuple(map(abs, row)) for model, row in delta.sums.items()}
+    return State(delta.count, sums, tuple(map(abs, delta.shared)))
 
 
 def _fold(state: State, deltas: Sequence[State], keep: float) -> State:

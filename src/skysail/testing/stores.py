@@ -34,6 +34,7 @@ __all__ = [
     "loses_nothing_under_concurrent_writers",
     "prunes_the_oldest",
     "reads_its_writes",
+    "returns_what_is_read",
     "scans_and_deletes",
     "survives_kill",
     "survives_reopening",
@@ -85,7 +86,7 @@ def reads_its_writes(make_store: MakeStore, folder: Path) -> None:
             completions=[late, failed],
             observations=[ObservationWrite(labelled, (Add(_KEY, _ONE, 1.0),)), ObservationWrite(rewarded, ())],
         )
-        assert store.write(writes) == [True, True]
+        assert store.write(writes).first == [True, True]
         assert [store.find(_id(n)) for n in (3, 4, 5, 5000)] == [b"three", None, b"five", b"far"]
         assert store.find(_id(3, boot=2)) is None
         assert store.find(_id(3, frontend=1)) is None
@@ -94,6 +95,25 @@ def reads_its_writes(make_store: MakeStore, folder: Path) -> None:
         assert [store.observation(_id(n)) for n in (3, 4, 5)] == [labelled, None, rewarded]
         assert store.get(_KEY) == _ONE
         assert store.get("another") is None
+
+
+def returns_what_is_read(make_store: MakeStore, folder: Path) -> None:
+    """A transaction returns the states that it added to, and no others, as they are read from then on."""
+    rng = Random(6)
+    keys = ("app/policy/", "app/policy/one", "app/policy/two")
+    known: dict[str, State] = {}
+    seen: set[int] = set()
+    with _closing(make_store(folder)) as store:
+        for _ in range(40):
+            counters = [rng.randrange(60) for _ in range(rng.randrange(4))]
+            observations = [_observed(n, _random_add(rng, rng.choice(keys))) for n in counters]
+            written = store.write(Writes(observations=observations))
+            first = [n not in seen and n not in counters[:place] for place, n in enumerate(counters)]
+            seen.update(counters)
+            added = {write.adds[0].key for write, new in zip(observations, first, strict=True) if new}
+            assert (written.first, set(written.states)) == (first, added)
+            known.update(written.states)
+            assert {key: store.get(key) for key in keys} == {key: known.get(key) for key in keys}
 
 
 def takes_any_id(make_store: MakeStore, folder: Path) -> None:
@@ -125,16 +145,16 @@ def keeps_an_observed_decision(make_store: MakeStore, folder: Path) -> None:
     with _closing(make_store(folder)) as store:
         first = ObservationWrite(Observation(_id(7), b"1", None, 1.0), (), b"first")
         second = ObservationWrite(Observation(_id(7), b"2", None, 2.0), (), b"second")
-        assert store.write(Writes(observations=[first, second])) == [True, False]
-        assert store.write(Writes(observations=[second])) == [False]
+        assert store.write(Writes(observations=[first, second])).first == [True, False]
+        assert store.write(Writes(observations=[second])).first == [False]
         assert store.find(_id(7)) == b"first"
 
 
 def counts_an_id_once(make_store: MakeStore, folder: Path) -> None:
     """A later observation of an id changes nothing, in another transaction or in the same."""
     with _closing(make_store(folder)) as store:
-        assert store.write(Writes(observations=[_observed(1), _observed(1), _observed(2)])) == [True, False, True]
-        assert store.write(Writes(observations=[_observed(2), _observed(3)])) == [False, True]
+        assert store.write(Writes(observations=[_observed(1), _observed(1), _observed(2)])).first == [True, False, True]
+        assert store.write(Writes(observations=[_observed(2), _observed(3)])).first == [False, True]
         assert _count(store) == 3.0
 
 
@@ -173,7 +193,7 @@ def adds_commute(make_store: MakeStore, folder: Path) -> None:
 
 
 def enters_what_it_adds_to(make_store: MakeStore, folder: Path) -> None:
-    """What is under a key is entered first, as it is in the transaction: nothing, or all that earlier additions made."""
+    """What is under a key is entered first, as the transaction finds it: nothing, or what earlier additions made."""
 
     def enter(state: State | None) -> State:
         seen.append(state)
@@ -203,7 +223,7 @@ def is_atomic(make_store: MakeStore, folder: Path) -> None:
         assert (store.find(_id(1)), store.completions(_id(1)), store.observation(_id(1))) == (None, [], None)
         assert store.scan("") == []
         del writes.observations[1]
-        assert store.write(writes) == [True]
+        assert store.write(writes).first == [True]
         assert store.find(_id(1)) == b"one"
         assert store.scan("") == [_KEY]
 
@@ -215,7 +235,7 @@ def loses_nothing_under_concurrent_writers(make_store: MakeStore, folder: Path) 
     def work(thread: int) -> list[bool]:
         first = []
         for n in range(each):
-            first += store.write(Writes(observations=[_observed(1000 * thread + n), _observed(n)]))
+            first += store.write(Writes(observations=[_observed(1000 * thread + n), _observed(n)])).first
             assert store.get(_KEY) is not None
         return first
 
@@ -288,7 +308,7 @@ def survives_reopening(make_store: MakeStore, folder: Path) -> None:
         assert store.find(_id(1)) == b"one"
         assert store.completions(_id(1)) == [late]
         assert store.get_document("registry") == b"one"
-        assert store.write(Writes(observations=[_observed(1), _observed(2)])) == [False, True]
+        assert store.write(Writes(observations=[_observed(1), _observed(2)])).first == [False, True]
         assert _count(store) == 2.0
 
 
@@ -330,8 +350,8 @@ def _write_until_killed(make_store: MakeStore, folder: Path, sender: Connection,
     store = make_store(folder)
     for n in range(start, 1_000_000):
         again = [_observed(n - 1)] if n else []
-        first = store.write(Writes([Block(0, 1, 1.0, {n: b"%d" % n})], [], [*again, _observed(n)]))
-        sender.send((n, first == [False] * len(again) + [True]))
+        written = store.write(Writes([Block(0, 1, 1.0, {n: b"%d" % n})], [], [*again, _observed(n)]))
+        sender.send((n, written.first == [False] * len(again) + [True]))
 
 
 def _acknowledged(receiver: Connection, count: int) -> int:
@@ -381,6 +401,16 @@ def _observed(counter: int, add: Add | None = None) -> ObservationWrite:
     return ObservationWrite(Observation(_id(counter), b"1", None, 1.0), (add or Add(_KEY, _ONE, 1.0),))
 
 
+def _random_add(rng: Random, key: str) -> Add:
+    """An addition to what has a row for `a`, of numbers that no rounding leaves as they are."""
+
+    def enter(state: State | None) -> State:
+        return state or State(0.0, {"a": (0.0, 0.1)}, (0.1,))
+
+    delta = State(1.0, {rng.choice("ab"): (1.0, rng.gauss(0.0, 1.0))}, (rng.random() * 1e-9,))
+    return Add(key, delta, rng.choice((1.0, 0.9, 1 / 3)), enter)
+
+
 def _count(store: Store) -> float:
     state = store.get(_KEY)
     return 0.0 if state is None else state.count
@@ -425,6 +455,7 @@ def _raises(kind: type[Exception]) -> Iterator[None]:
 
 LAWS = (
     reads_its_writes,
+    returns_what_is_read,
     takes_any_id,
     finds_overlapping_blocks,
     keeps_an_observed_decision,

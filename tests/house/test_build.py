@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SUFFIX = sysconfig.get_config_var("EXT_SUFFIX")
 MADE = Path(os.environ.get("PYTHONPATH", "").partition(os.pathsep)[0])
 """The compiled package, where the tests are run on it."""
