@@ -11,7 +11,7 @@ from benchmarks.report import Report, table
 
 from skysail.cache.cache import Cache
 from skysail.cache.cached import Cached
-from skysail.calls import Call, Predictor
+from skysail.calls import Call
 from skysail.clock import SystemClock
 from skysail.engine import Prediction
 from skysail.http.answers import encode_prediction
@@ -101,7 +101,7 @@ class _Ask(Call):
         self.over = True
 
 
-class _Model(Predictor):
+class _Model:
     """Answers at once."""
 
     def __init__(self) -> None:

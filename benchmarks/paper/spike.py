@@ -179,7 +179,7 @@ def _result(runs: dict[str, list[Run]], seconds: Sequence[float], method: str) -
             name: {
                 "stretches": {of: vars(window) for of, window in windows.items()},
                 "told": told[name],
-                "curves": {what: curve(runs[name], total, what) for what in ("effective", "big")},
+                "curves": {what: _curve(runs[name], total, what) for what in ("effective", "big")},
             }
             for name, windows in found.items()
         },
@@ -227,7 +227,7 @@ def _mean(runs: Sequence[Run], since: float, until: float) -> Window:
     )
 
 
-def curve(runs: Sequence[Run], total: float, what: str) -> list[float]:
+def _curve(runs: Sequence[Run], total: float, what: str) -> list[float]:
     """A share of the queries over time, one value for each step, the mean over the runs."""
     starts = [step * _STEP for step in range(int(total / _STEP))]
     return [round(mean(getattr(run.window(t, t + _STEP), what) for run in runs), 4) for t in starts]
@@ -239,7 +239,7 @@ def _plot(runs: dict[str, list[Run]], seconds: Sequence[float]) -> Plot:
         names = {"effective": "right and in time", "big": "answered by the big model"}
         for panel, (what, name) in zip(panels, names.items(), strict=True):
             for label, some in runs.items():
-                values = curve(some, sum(seconds), what)
+                values = _curve(some, sum(seconds), what)
                 panel.plot([step * _STEP for step in range(len(values))], values, label=label, drawstyle="steps-post")
             panel.axvspan(seconds[0], seconds[0] + seconds[1], color="tab:red", alpha=0.1)
             panel.set(ylabel=f"share {name}", ylim=(0, 1.02))

@@ -19,14 +19,24 @@ def test_a_full_fast_batch_raises_the_cap() -> None:
 
 
 def test_an_under_full_batch_never_lowers_the_cap() -> None:
-    """Light load says nothing about a larger batch."""
+    """Light load says nothing about a larger batch, and a hiccup in it nothing at all."""
     sizing = Aimd(64)
     for _ in range(60):
         sizing.observe(sizing.cap, 0.001, 0.010)
     before = sizing.cap
     for _ in range(100):
         sizing.observe(1, 0.001, 0.010)
+    sizing.observe(1, 0.050, 0.010)
     assert sizing.cap == before
+
+
+def test_a_slow_first_row_does_not_hold_the_cap_down() -> None:
+    """One row alone over the budget, as the first of a cold model is, is no size to be remembered as too much."""
+    sizing = Aimd(64)
+    sizing.observe(1, 0.050, 0.010)
+    for _ in range(60):
+        sizing.observe(sizing.cap, 0.001, 0.010)
+    assert sizing.cap == 64
 
 
 @given(st.floats(1e-5, 0.02), st.floats(0.0, 0.005), st.integers(0, 1000))

@@ -55,9 +55,13 @@ class Aimd:
         self._patience -= 1
         if seconds > budget:
             self._starting = False
-            self._too_much, self._patience = rows, _PATIENCE
-            self._cap = max(1.0, min(self._cap, rows) * 0.9)
-        elif rows >= int(self._cap) and seconds < 0.9 * budget:
+        if rows < int(self._cap):
+            return
+        if seconds > budget:
+            if rows > 1:  # of one row there is nothing less to fall back to, so it was a hiccup, or will be so again
+                self._too_much, self._patience = rows, _PATIENCE
+            self._cap = max(1.0, self._cap * 0.9)
+        elif seconds < 0.9 * budget:
             self._cap = max(self._cap, min(self._grown(seconds, budget), self._limit()))
 
     def _grown(self, seconds: float, budget: float) -> float:

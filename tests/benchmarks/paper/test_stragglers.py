@@ -50,7 +50,7 @@ def test_a_small_run(stragglers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stragglers, "_QUICK_SIZES", (1, 2))
     monkeypatch.setattr(stragglers, "_QUICK_QUERIES", 60)
     monkeypatch.setattr(stragglers, "_QUICK_HARD_QUERIES", 60)
-    monkeypatch.setattr(stragglers, "_RATE", 100.0)
+    monkeypatch.setattr(stragglers, "_RATE", 60.0)
     monkeypatch.setattr(stragglers, "_ONE_IN", 20)
     result = stragglers._run(True)
     one, two = result.data["sizes"]
