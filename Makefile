@@ -37,11 +37,11 @@ fix: $(VENV)/.dev ## what can be put right by itself: lint, format, the CLI refe
 bench: $(VENV)/.compiled ## the benchmarks, with the machine and the method they print
 	$(COMPILED) $(BIN)/python -m benchmarks.run
 
-paper: $(VENV)/.dev ## the published experiments, through the server, beside the published numbers: twenty minutes
-	$(BIN)/python -m benchmarks.paper
+paper: $(VENV)/.compiled ## the published experiments, through the server, beside the published numbers: twenty minutes
+	$(COMPILED) $(BIN)/python -m benchmarks.paper
 
-paper-quick: $(VENV)/.dev ## less of each of them, in under three
-	$(BIN)/python -m benchmarks.paper --quick
+paper-quick: $(VENV)/.compiled ## less of each of them, in under three
+	$(COMPILED) $(BIN)/python -m benchmarks.paper --quick
 
 docs: $(VENV)/.dev ## docs are run and complete: examples, settings, commands, metrics, links
 	$(BIN)/python -m pytest -q tests/house/test_docs.py
