@@ -57,6 +57,7 @@ _CURVE = "curve"
 _PROMPT = "prompt"
 _SHORT = 2_400
 _SHORT_BREAK = 1_000
+_WINDOW = 50
 
 _METHOD = """\
 Five models, each right with its accuracy, independently, with ten labels; while broken, the best one is always wrong
@@ -242,9 +243,11 @@ def _no_more(policy: str, runs: Mapping[str, Sequence[Run]]) -> Goal:
 
 
 def _accuracy(runs: Sequence[Run], at: int) -> float:
-    """The chosen models' accuracy when they are not broken, around a query: what the published curve shows."""
+    """The chosen models' accuracy when they are not broken, in the queries up to this one: what the published curve
+    shows. Those after it would be after the break, where that is what is asked about.
+    """
     by_name = {f"m{place}": accuracy for place, accuracy in enumerate(ACCURACIES)} | {"m4short": ACCURACIES[-1]}
-    return mean(by_name[model] for run in runs for model in run.asked[max(0, at - 25) : at + 25])
+    return mean(by_name[model] for run in runs for model in run.asked[max(0, at - _WINDOW) : at])
 
 
 def _run(quick: bool) -> Result:
