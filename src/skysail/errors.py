@@ -265,6 +265,10 @@ def from_code(code: str, message: str) -> SkysailError:
     return _BY_CODE.get(code, SkysailError)(message)
 
 
+_NEAR = 0.55
+"""Two names are near if they share so much by difflib's measure: one slip in a name of three letters is at .57."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The hint that ends a message about an unknown name: the nearest known one, or all of them.
 
@@ -276,7 +280,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     'none is known'
     """
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=_NEAR)
     if close:
         return f"did you mean '{close[0]}'?"
     return f"known: {', '.join(names)}" if names else "none is known"

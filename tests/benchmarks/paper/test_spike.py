@@ -43,7 +43,9 @@ def test_an_answer_counts_if_it_is_right_and_in_time(spike: Any) -> None:
 
 
 def test_goals_compare_the_spike_and_what_follows_it(spike: Any) -> None:
-    """The gain is that in the spike, in points; what comes back is looked at from a second after it."""
+    """The gain over the big model alone is in points, that over both in shares of what could be gained; what comes back
+    is looked at from a second after it.
+    """
     plan = [0.1 * step for step in range(90)]
 
     def run(right: float) -> Any:
@@ -51,11 +53,11 @@ def test_goals_compare_the_spike_and_what_follows_it(spike: Any) -> None:
         return spike.Run(asked=made, labels=[1] * len(plan), told=right)
 
     runs = {spike.ALONE: [run(0.2)], spike.WITHOUT: [run(0.7)], spike.WITH: [run(0.8)]}
-    over_without, over_alone, back = spike._result(runs, (3.0, 3.0, 3.0), "").goals
-    assert over_without.value == pytest.approx(10.0)
-    assert not over_without.met
+    over_alone, saved, back = spike._result(runs, (3.0, 3.0, 3.0), 0.95, "").goals
     assert over_alone.value == pytest.approx(60.0)
     assert over_alone.met
+    assert saved.value == pytest.approx(0.1 / 0.25)
+    assert not saved.met
     assert back.value == 1.0
 
 
