@@ -41,7 +41,7 @@ def predict(batch):
         elif row == "die":
             os._exit(9)
         elif row == "threads":
-            outputs.append(os.environ["OMP_NUM_THREADS"])
+            outputs.append([os.environ["OMP_NUM_THREADS"], os.environ["OMP_WAIT_POLICY"]])
         else:
             outputs.append(row)
     return outputs
@@ -134,16 +134,31 @@ def test_it_outlives_whatever_the_model_does(start: Start, dial: Dial) -> None:
     assert [state["state"] for state in worker.states()] == ["loading", "ready"]
 
 
-@pytest.mark.parametrize(("env", "expected"), [(None, b'"3"'), ({"OMP_NUM_THREADS": "2"}, b'"2"')])
+@pytest.mark.parametrize(
+    ("env", "expected"),
+    [
+        (None, b'["3","PASSIVE"]'),
+        ({"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "ACTIVE"}, b'["2","ACTIVE"]'),
+    ],
+)
 def test_threads_are_pinned_unless_told_otherwise(
     env: dict[str, str] | None, expected: bytes, start: Start, dial: Dial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The numerical libraries get the model's threads; the operator's own environment stands."""
+    """The numerical libraries get the model's threads, which sleep while they wait; the operator's own word stands."""
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     start(env=env, threads=3)
     frontend = dial()
     frontend.hello()
     assert frontend.ask(1, [b'"threads"']).payloads == [expected]
+
+
+def test_a_model_gives_way_to_its_frontend(start: Start, dial: Dial) -> None:
+    """A worker has a lower priority than the process that started it."""
+    worker = start()
+    dial().hello()
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    assert os.getpriority(os.PRIO_PROCESS, worker.process.pid) == min(ours + 5, 19)
 
 
 def test_the_batch_in_hand_is_answered_at_sigterm(start: Start, dial: Dial) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from skysail.errors import InvalidInput
 from skysail.inputs import DTYPES, InputSpec
-from skysail.worker.rows import Decoded
+from skysail.worker.rows import DECODE_ERRORS, Decoded
 from skysail.worker.tensors import TensorDecoder
 
 
@@ -40,6 +42,7 @@ def problem(declaration: str, row: Any, *, finite: bool = True) -> str:
     return invalid[0]
 
 
+ODD = (None, True, 1.0, -0.0, 1.5, 256, -1, 2**63, 2**64, -(2**63), 10**30, 3.4028235e38, 1e39, 1e308, "1", "[", [])
 ANYTHING = st.recursive(st.none() | st.booleans() | st.integers() | st.floats(), st.lists, max_leaves=6)
 SHAPES = hnp.array_shapes(min_dims=0, max_dims=3, max_side=4)
 
@@ -72,6 +75,8 @@ def test_all_ways_to_send_a_row_are_one(data: st.DataObject, dtype: str, shape: 
         ("float32[3,*]", [1, 2, 3, 4, 5, 6], (3, 2)),
         ("float32[*,3]", [1, 2, 3], (1, 3)),
         ("float32[*,3]", [], (0, 3)),
+        ("float32[3,*,2]", [[], [], []], (3, 0, 2)),
+        ("float32[2,*]", [[], []], (2, 0)),
         ("float32[*,3]", bytes(24), (2, 3)),
         ("float32[*,*]", [[1, 2, 3]], (1, 3)),
         ("uint8[]", 7, ()),
@@ -166,6 +171,45 @@ def test_integers_have_no_null() -> None:
 def test_long_values_are_cut_in_messages() -> None:
     """A message holds the beginning of a value, not a megabyte of it."""
     assert len(problem("float32[1]", ["x" * 100_000])) < 200
+
+
+@given(st.data(), st.sampled_from(list(DTYPES)), st.lists(st.sampled_from([1, 2, None]), max_size=3), st.booleans())
+def test_a_row_is_the_same_whoever_reads_it(
+    data: st.DataObject, dtype: str, shape: list[int | None], finite: bool
+) -> None:
+    """What is read at once is what the careful reading of each element gives, bit for bit; nothing else is."""
+    spec = InputSpec("tensor", dtype, tuple(shape), finite)
+    row = json.dumps(data.draw(near(spec))).encode()
+    decoder = TensorDecoder(spec)
+    try:
+        careful = decoder._with_care(row, False)
+    except InvalidInput:
+        careful = None
+    for company in (0, 1):
+        try:
+            quick = decoder._together([row] * (1 + company), bytes(1 + company))
+        except DECODE_ERRORS:
+            continue
+        assert careful is not None, row
+        assert (quick.dtype, quick.shape[1:]) == (careful.dtype, careful.shape[1:])
+        assert quick.tobytes() == careful.tobytes() * (1 + company)
+
+
+@st.composite
+def near(draw: st.DrawFn, spec: InputSpec) -> Any:
+    """A row of this declaration, or nearly."""
+    floats = st.floats(width=32, allow_nan=False, allow_infinity=False)
+    element: st.SearchStrategy[Any] = {"b": st.booleans(), "f": floats | st.integers(-9, 9)}.get(
+        np.dtype(spec.dtype).kind, st.integers(0, 100)
+    )
+    if draw(st.booleans()):
+        element = element | st.sampled_from(ODD)
+    lengths = [draw(st.integers(0, 3)) if n is None else n for n in spec.shape]
+    if draw(st.booleans()):
+        lengths = [prod(lengths)]
+    for n in reversed(lengths):
+        element = st.lists(element, min_size=n, max_size=n if draw(st.integers(0, 9)) else None)
+    return draw(element)
 
 
 @given(

@@ -54,7 +54,7 @@ class Protocol:
     """
 
     def __init__(self, state: State, *, limit: int = MAX_FRAME) -> None:
-        self.state = state
+        self._enter(state)
         self._limit = limit
         self._events: list[Message] = []
         self._partial: list[bytes] = []
@@ -86,7 +86,7 @@ class Protocol:
             raise ProtocolError(self._violation)
         if self._held:
             raise self._failed(f"the stream ends {self._held} bytes into a frame of {self._needed} or more")
-        self.state = TRANSITIONS[self.state][EOF]
+        self._enter(self._next[EOF])
 
     def events(self) -> list[Message]:
         """The messages that became whole since the last call."""
@@ -108,21 +108,27 @@ class Protocol:
                 self._events.append(decode(kind, data, start + HEADER.size, end))
             except ProtocolError as error:
                 raise self._failed(error.message) from error
-            self.state = TRANSITIONS[self.state][kind]
+            if self._next[kind] is not self.state:
+                self._enter(self._next[kind])
             start = end
         self._needed = HEADER.size
         return start
 
     def _check_head(self, length: int, kind: int) -> None:
         """Refuse a frame by its first bytes."""
-        if kind not in TRANSITIONS[self.state]:
+        if kind not in self._next:
             raise self._failed(f"a frame of kind {kind} came where {self.state.value} was expected")
         if length > self._limit:
             raise self._failed(f"a frame of {length} bytes is over the limit of {self._limit}")
 
     def _failed(self, violation: str) -> ProtocolError:
         """Enter the last state; the error to raise."""
-        self.state = State.FAILED
+        self._enter(State.FAILED)
         self._violation = violation
         self._partial = []
         return ProtocolError(violation)
+
+    def _enter(self, state: State) -> None:
+        """Be in this state, with its row of the table at hand: frames that change nothing are nearly all."""
+        self.state = state
+        self._next = TRANSITIONS[state]

@@ -79,10 +79,12 @@ class _Answers:
         self.statuses[row] = status
         self.payloads[row] = message[:_LONGEST_MESSAGE].encode(errors="backslashreplace")
 
-    def put_all(self, rows: Sequence[int], texts: Sequence[bytes | None]) -> None:
+    def put_all(self, rows: Sequence[int], texts: list[bytes]) -> None:
+        if len(rows) == len(self.payloads):  # the whole batch, which is in order
+            self.payloads = texts
+            return
         for row, text in zip(rows, texts, strict=True):
-            if text is not None:
-                self.payloads[row] = text
+            self.payloads[row] = text
 
     def raised(self, error: BaseException) -> None:
         self.traceback = "".join(traceback.format_exception(error))[-_LONGEST_TRACEBACK:]

@@ -21,9 +21,9 @@ _ENCODER = msgspec.json.Encoder()
 
 
 class Encoded(NamedTuple):
-    """For each row its JSON text, or `None`; and for each `None`, why the output cannot be used."""
+    """For each row its JSON text; and for each that is empty, why the output cannot be used."""
 
-    texts: Sequence[bytes | None]
+    texts: list[bytes]
     problems: dict[int, str]
 
 
@@ -55,7 +55,10 @@ def encode_outputs(outputs: Sequence[Any] | NDArray[Any]) -> Encoded:
         sound = kind in "biuU" or (kind == "f" and bool(np.isfinite(outputs).all()))
         values: Sequence[Any] = outputs.tolist()
     else:
-        sound = all(type(value) in _SCALARS or (type(value) is float and isfinite(value)) for value in outputs)
+        types = set(map(type, outputs))
+        sound = types <= _SCALARS or (
+            types <= _SCALARS | {float} and all(isfinite(value) for value in outputs if type(value) is float)
+        )
         values = outputs
     if sound:
         try:
@@ -66,13 +69,13 @@ def encode_outputs(outputs: Sequence[Any] | NDArray[Any]) -> Encoded:
 
 
 def _one_by_one(outputs: Sequence[Any]) -> Encoded:
-    texts: list[bytes | None] = []
+    texts: list[bytes] = []
     problems: dict[int, str] = {}
     for index, output in enumerate(outputs):
         try:
             texts.append(_ENCODER.encode(_plain(output)))
         except (ModelError, ValueError, RecursionError) as error:
-            texts.append(None)
+            texts.append(b"")
             problems[index] = f"the output cannot be sent: {error}"
     return Encoded(texts, problems)
 

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import prod
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 import numpy as np
-from msgspec import Meta
 from numpy.typing import NDArray
 
 from skysail.errors import InvalidInput
 from skysail.inputs import DTYPES, InputSpec
+from skysail.worker.numbers import NumberReader
 from skysail.worker.rows import DECODE_ERRORS, Group, RowDecoder
 
 __all__ = ["TensorDecoder"]
-
-_INT64_MAX = 2**63 - 1
 
 
 class TensorDecoder(RowDecoder):
     """Reads rows of numbers: JSON nested or flat in row-major order, or little-endian bytes.
 
-    The declared type and lengths are part of the types that the JSON is decoded to, so a batch of good rows costs one
-    decoding and one conversion, and what comes out needs no further look. Where an axis is `*`, rows of different
+    JSON goes through a `NumberReader`, and only where it says no is a row read element by element: for whole floats
+    that stand for integers, and to tell a client which element is wrong. Where an axis is `*`, rows of different
     lengths come out as separate groups.
     """
 
@@ -34,11 +32,8 @@ class TensorDecoder(RowDecoder):
         self._wire_dtype = self._dtype.newbyteorder("<")
         self._unknown = sum(n is None for n in spec.shape)
         self._known = prod(n for n in spec.shape if n is not None)
-        element = _element_type(self._dtype, spec.finite)
-        self._nested = _reader(element, spec.shape)
-        self._flat: msgspec.json.Decoder[list[Any]] | None = None
-        if len(spec.shape) > 1 and self._unknown <= 1:
-            self._flat = _reader(element, (None if self._unknown else self._known,))
+        self._numbers = NumberReader(self._dtype, null=not spec.finite)
+        self._overflow = _overflow(self._dtype) if self._dtype.kind == "f" else 0
 
     def _together(self, rows: Sequence[bytes], binary: bytes) -> NDArray[Any]:
         if 1 not in binary:
@@ -48,24 +43,10 @@ class TensorDecoder(RowDecoder):
         return self._of_bytes(rows)
 
     def _of_json(self, rows: Sequence[bytes]) -> NDArray[Any]:
-        text = b"[%b]" % b",".join(rows)
-        try:
-            nested = self._nested.decode(text)
-        except msgspec.ValidationError:
-            if self._flat is None:
-                raise
-            nested = self._flat.decode(text)
-        if len(nested) != len(rows):
-            raise ValueError(f"{len(rows)} rows read as {len(nested)} values")
-        return self._array(nested)
-
-    def _array(self, nested: list[Any]) -> NDArray[Any]:
-        """Lists of checked elements as an array of the declared shape."""
-        with np.errstate(over="ignore"):
-            array = np.array(nested, dtype=self._dtype)
-        if self._dtype == np.float32 and np.isinf(array).any():  # JSON has no infinity: a number was too large
-            raise OverflowError("a number is out of the range of float32")
-        return self._shaped(array, len(nested))
+        array = self._numbers.read(rows)
+        if not self._takes(array.shape[1:]):
+            raise ValueError(f"its shape is {_brackets(array.shape[1:])}")
+        return self._shaped(array, len(rows))
 
     def _of_bytes(self, rows: Sequence[bytes]) -> NDArray[Any]:
         if self._unknown > 1:
@@ -100,7 +81,7 @@ class TensorDecoder(RowDecoder):
             raise InvalidInput(str(error)) from error
 
     def _of_elements(self, value: Any) -> NDArray[Any]:
-        """A row that the typed decoding refused: good after all if whole floats stand for integers, else explained."""
+        """A row that was refused as it stands: good after all if whole floats stand for integers, else explained."""
         lengths = _lengths(value)
         if not lengths and self.spec.shape:
             raise InvalidInput(f"it is not a list: {_shown(value)}")
@@ -112,7 +93,11 @@ class TensorDecoder(RowDecoder):
     def _takes(self, lengths: tuple[int, ...]) -> bool:
         """Whether a row with these lengths is one of the declared shape, nested or flat."""
         shape = self.spec.shape
-        if len(lengths) == len(shape) and all(b in (None, a) for a, b in zip(lengths, shape, strict=True)):
+        if lengths == shape:
+            return True
+        whole = len(lengths) == len(shape)
+        ended = 0 < len(lengths) < len(shape) and lengths[-1] == 0 and self._unknown == 1  # below no row is no list
+        if (whole or ended) and all(b in (None, a) for a, b in zip(lengths, shape, strict=False)):
             return True
         if len(lengths) != 1 or len(shape) < 2 or self._unknown > 1:
             return False
@@ -129,9 +114,7 @@ class TensorDecoder(RowDecoder):
         elif isinstance(value, bool) or not isinstance(value, int | float):
             problem = "is not a number"
         elif kind == "f":
-            problem = (
-                "" if abs(value) <= float(np.finfo(self._dtype).max) else f"is out of the range of {self.spec.dtype}"
-            )
+            problem = "" if abs(value) < self._overflow else f"is out of the range of {self.spec.dtype}"
         elif value != value // 1:
             problem = "is not a whole number"
         else:
@@ -160,23 +143,10 @@ class TensorDecoder(RowDecoder):
         return f"{element} in lists nested as {_brackets(shape)}, or in one list of {self._known}, or {raw}"
 
 
-def _element_type(dtype: np.dtype[Any], finite: bool) -> Any:
-    """The type to which one element is decoded, its range included."""
-    if dtype.kind == "b":
-        return bool
-    if dtype.kind == "f":
-        return float if finite else float | None
-    range_ = np.iinfo(dtype)
-    most = int(range_.max)
-    return Annotated[int, Meta(ge=int(range_.min), le=most if most <= _INT64_MAX else None)]
-
-
-def _reader(element: Any, shape: tuple[int | None, ...]) -> msgspec.json.Decoder[list[Any]]:
-    """A decoder of a list of rows, each of lists of elements with these lengths."""
-    for n in reversed(shape):
-        element = list[element] if n is None else Annotated[list[element], Meta(min_length=n, max_length=n)]
-    rows: Any = list[element]
-    return msgspec.json.Decoder(rows)
+def _overflow(dtype: np.dtype[Any]) -> int:
+    """The least number that is rounded to infinity: half a step above the greatest."""
+    info = np.finfo(dtype)
+    return int(2**info.maxexp - 2 ** (info.maxexp - info.nmant - 2))
 
 
 def _lengths(value: Any) -> tuple[int, ...]:
