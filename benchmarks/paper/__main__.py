@@ -16,7 +16,10 @@ from benchmarks.paper.harness import Experiment, main
 
 __all__ = ["EXPERIMENTS", "experiments"]
 
-EXPERIMENTS = ("failure", "ensembles", "confidence", "stragglers", "personalisation", "delay", "spike", "scale")
+EXPERIMENTS = (
+    "failure", "ensembles", "confidence", "stragglers", "personalisation", "delay", "spike", "scale", "batching",
+    "delayed",
+)  # fmt: skip
 """The modules that each define an `EXPERIMENT`, in the order they are run."""
 
 

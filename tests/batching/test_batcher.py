@@ -2,93 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import inf
 from random import Random
 
 import pytest
+from batchers import Bench, Caller, Wire
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skysail.batching.batcher import Batcher
 from skysail.batching.sizing import Aimd
 from skysail.batching.station import Batch, Station
-from skysail.calls import Call
-from skysail.testing.clock import ManualClock
-from skysail.types import Failure, Outcome, Output
-
-
-class Caller(Call):
-    """A call that keeps what it is told."""
-
-    __slots__ = ("outcome", "settled_at", "times")
-
-    def __init__(self, row: bytes, arrived: float, deadline: float) -> None:
-        super().__init__(row, False, arrived, deadline)
-        self.outcome: Outcome | None = None
-        self.settled_at = 0.0
-        self.times = 0
-
-    def settle(self, outcome: Outcome, now: float) -> None:
-        self.over = True
-        self.outcome = outcome
-        self.settled_at = now
-        self.times += 1
-
-    @property
-    def code(self) -> str:
-        return self.outcome.code if isinstance(self.outcome, Failure) else "output"
-
-
-class Wire:
-    """A replica that keeps the batches it is sent."""
-
-    def __init__(self) -> None:
-        self.batches: list[Batch] = []
-
-    def send(self, batch: Batch) -> None:
-        self.batches.append(batch)
-
-
-class Bench:
-    """A batcher with hand-driven replicas, time and loop turns."""
-
-    def __init__(self, replicas: int = 1, slo: float = 0.02, cap: int = 64) -> None:
-        self.clock = ManualClock()
-        self.turns: list[Callable[[], None]] = []
-        self.batcher = Batcher(self.clock, self.turns.append, slo)
-        self.wires = [Wire() for _ in range(replicas)]
-        for wire in self.wires:
-            station = Station(wire, Aimd(cap))
-            station.ready = True
-            station.sizing._cap = float(cap)  # type: ignore[attr-defined]
-            self.batcher.stations.append(station)
-
-    def ask(self, row: bytes = b"1", within: float = 0.02) -> Caller:
-        now = self.clock.monotonic()
-        call = Caller(row, now, now + within)
-        self.batcher.ask(call)
-        return call
-
-    def turn(self) -> None:
-        while self.turns:
-            self.turns.pop(0)()
-
-    def answer(self, replica: int = 0, seconds: float = 0.001) -> Batch:
-        """The oldest batch of a replica comes back after so long, every row echoed."""
-        self.clock.advance(seconds)
-        station = self.batcher.stations[replica]
-        batch = station.inflight[0]
-        self.batcher.answered(station, batch, [Output(call.row) for call in batch.calls], seconds)
-        return batch
-
-    def teach(self, rows: int, seconds: float, times: int = 8) -> None:
-        """Let the estimator see batches of this size and duration."""
-        for _ in range(times):
-            calls = [self.ask(within=60.0) for _ in range(rows)]
-            self.turn()
-            self.answer(seconds=seconds)
-            assert all(call.code == "output" for call in calls)
+from skysail.types import Failure, Output
 
 
 def test_a_lone_call_leaves_in_the_same_turn() -> None:
@@ -398,7 +322,7 @@ def test_after_a_failure_the_other_replica_may_do_better() -> None:
         bench, call = stalled()
         assert bench.batcher.hedge(call) is not None
         for station, outcome in zip(bench.batcher.stations, outcomes, strict=True):
-            bench.batcher.answered(station, station.inflight[0], [outcome], 0.001)
+            bench.batcher.answered(station, station.inflight[0], [outcome], 0.001, 0.001)
         assert (call.code, call.times) == (code, 1)
 
 
@@ -507,3 +431,22 @@ def test_more_replicas_work_a_queue_off_sooner() -> None:
             bench.turn()
         waits.append(bench.batcher.wait(bench.clock.monotonic()))
     assert waits[1] < 0.65 * waits[0]
+
+
+@given(st.integers(0, 40), st.floats(0.0, 0.2), st.booleans())
+def test_full_says_what_ask_would_do(waiting: int, limit: float, busy: bool) -> None:
+    """Who is turned away beforehand would have been refused, and nobody else; counted as the refusal is."""
+    bench = Bench(cap=2)
+    bench.teach(2, 0.02)
+    if busy:
+        bench.ask(within=9.0)
+        bench.turn()
+    for n in range(waiting):
+        bench.ask(b"%d" % n, within=9.0)
+    now = bench.clock.monotonic()
+    full = bench.batcher.full(now, now + limit)
+    call = bench.ask(b"x", within=limit)
+    assert full == (call.over and call.code == "overload")
+    if full:
+        bench.batcher.turn_away()
+        assert bench.batcher.statistics().failures["overload"] == 2

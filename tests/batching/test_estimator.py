@@ -59,3 +59,63 @@ def test_the_best_is_no_slower_than_the_typical() -> None:
         estimator.add(1, 0.001 if i == 10 else 0.08, i * 0.01)
     assert estimator.best(1) == pytest.approx(0.001)
     assert estimator.expected(1) == pytest.approx(0.08)
+
+
+def test_the_slope_is_kept_while_all_batches_are_alike() -> None:
+    """A steady load makes batches of one size: what a row costs is as it was, what changes is the fixed cost."""
+    estimator = Estimator()
+    assert not estimator.sloped
+    for i in range(64):
+        estimator.add(1 + i % 32, 0.003 + 1e-5 * (1 + i % 32), i * 0.01)
+    assert estimator.sloped
+    for i in range(300):
+        estimator.add(32, 0.005, 1.0 + i * 0.06)
+    assert estimator.per_row == pytest.approx(1e-5, rel=0.01)
+    assert estimator.fixed == pytest.approx(0.005 - 32e-5, rel=0.01)
+
+
+def test_until_sizes_differ_all_is_per_row() -> None:
+    """Which is the careful guess for sizes not seen."""
+    estimator = Estimator()
+    for i in range(20):
+        estimator.add(1, 0.004, i * 0.01)
+    assert (estimator.sloped, estimator.fixed) == (False, 0.0)
+    assert estimator.expected(8) == pytest.approx(0.032)
+
+
+def test_the_slowest_alone_is_not_believed() -> None:
+    """One batch of few, however long, is no tail; two are."""
+    estimator = Estimator()
+    for i in range(20):
+        estimator.add(8, 5.0 if i == 10 else 0.002, i * 0.01)
+    assert estimator.p99(8) == pytest.approx(0.002)
+    estimator.add(8, 5.0, 0.2)
+    for i in range(16):
+        estimator.add(8, 0.002, 0.3 + i * 0.01)
+    assert estimator.p99(8) == pytest.approx(5.0)
+
+
+@given(st.floats(1e-5, 1e-3), st.floats(1e-4, 5e-3), st.floats(1e-4, 0.1), st.integers(0, 100))
+def test_within_is_the_inverse_of_p99(alpha: float, beta: float, seconds: float, seed: int) -> None:
+    """The largest batch that takes so long takes so long; where none does it is less than a row."""
+    rng = Random(seed)
+    estimator = Estimator()
+    for i in range(100):
+        rows = rng.randint(1, 64)
+        estimator.add(rows, (alpha * rows + beta) * rng.uniform(0.9, 1.1), i * 0.01)
+    most = estimator.within(seconds)
+    assert most <= estimator.usually_within(seconds)
+    if most > 0:
+        assert estimator.p99(most) == pytest.approx(seconds)
+    else:
+        assert estimator.p99(0) >= seconds
+
+
+def test_a_model_that_changes_is_followed_within_dozens_of_batches() -> None:
+    """The line is that of the last sixty-four."""
+    estimator = Estimator()
+    for i in range(256):
+        estimator.add(1 + i % 16, 0.001 * (1 + i % 16), i * 0.01)
+    for i in range(48):
+        estimator.add(1 + i % 16, 0.003 * (1 + i % 16), 3.0 + i * 0.01)
+    assert estimator.expected(8) == pytest.approx(0.024, rel=0.1)

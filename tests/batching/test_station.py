@@ -69,3 +69,21 @@ def test_depth_hides_the_trip_of_a_fast_model(busy: float, trip: float, depth: i
     assert station.depth == depth
     station.send(batch(1, 100.0), 100.0)
     assert station.free == (depth == 2)
+
+
+def test_a_second_batch_in_flight_is_not_taken_back_for_hiding_the_trip() -> None:
+    """While it is there no trip is seen; the one that was seen before stands."""
+    station = Station(Wire(), Aimd(8))
+    station.ready = True
+    for n in range(20):
+        one = batch(1, float(n))
+        station.send(one, one.sent)
+        station.done(one, one.sent + 0.0028, 0.002)
+    assert station.depth == 2
+    now = 100.0
+    station.send(batch(1, now), now)
+    for _ in range(60):
+        station.send(batch(1, now), now)
+        now += 0.002
+        station.done(station.inflight[0], now, 0.002)
+        assert station.depth == 2

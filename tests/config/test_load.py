@@ -32,7 +32,7 @@ admin_port = 9002
 state = "memory://"
 max_body = "1MiB"
 drain = "5s"
-cache = { bytes = "8MiB", ttl = "10m" }
+cache = { bytes = "8MiB", policy = "sieve", ttl = "10m" }
 ledger = { keep = "1d", bytes = 1000000, inputs = true }
 
 [models.rules]
@@ -43,7 +43,7 @@ labels = ["cat", "dog"]
 [models.more]
 path = "pkg.mod:f"
 input = "json"
-batch = { max = 256, sizing = "aimd" }
+batch = { max = 256, sizing = "aimd", hold = "2ms" }
 cache = false
 
 [apps.pets]
@@ -81,7 +81,7 @@ def test_a_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             state="memory://",
             max_body=1 << 20,
             drain=5.0,
-            cache=CacheConfig(bytes=8 << 20, ttl=600.0),
+            cache=CacheConfig(bytes=8 << 20, policy="sieve", ttl=600.0),
             ledger=LedgerConfig(keep=86400.0, bytes=1000000, inputs=True),
         ),
         models={
@@ -98,7 +98,7 @@ def test_a_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
                 path="pkg.mod:f",
                 runtime="python",
                 input="json",
-                batch=BatchConfig(max=256),
+                batch=BatchConfig(max=256, sizing="aimd", hold=0.002),
                 cache=False,
                 import_root=root,
             ),
@@ -202,7 +202,7 @@ MODEL = st.builds(
     timeout=SECONDS,
     labels=st.none() | st.lists(TEXT | st.booleans() | st.integers(-9, 9) | SECONDS).map(tuple),
     python=st.none() | TEXT,
-    batch=st.builds(BatchConfig, max=st.integers(1, 2**20)),
+    batch=st.builds(BatchConfig, max=st.integers(1, 2**20), hold=st.none() | SECONDS),
     import_root=TEXT,
 )
 APP = st.builds(
@@ -223,7 +223,12 @@ SERVER = st.builds(
     ServerConfig,
     token_env=st.none() | TEXT,
     drain=SECONDS,
-    cache=st.builds(CacheConfig, bytes=st.integers(0, 2**63 - 1), ttl=st.none() | SECONDS),
+    cache=st.builds(
+        CacheConfig,
+        bytes=st.integers(0, 2**63 - 1),
+        policy=st.sampled_from(["lru", "sieve"]),
+        ttl=st.none() | SECONDS,
+    ),
     ledger=st.builds(LedgerConfig, keep=SECONDS, inputs=st.booleans()),
 )
 CONFIG = st.builds(

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from skysail.batching.batcher import Batcher
+from skysail.batching.sizing import Aimd
 from skysail.calls import Call
 from skysail.clock import SystemClock
 from skysail.replicas.replica import Replica
@@ -77,7 +78,7 @@ class Near:
             "m@1/0",
             str(path),
             self.batcher,
-            most=64,
+            sizing=Aimd(64),
             timeout=timeout,
             clock=SystemClock(),
             on_hello=lambda hello: self.greeted.set(),

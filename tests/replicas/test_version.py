@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from skysail.batching.batcher import Batcher
-from skysail.cache.cache import Cache
+from skysail.batching.sizing import Aimd
 from skysail.cache.cached import Cached
+from skysail.cache.lru import Lru
 from skysail.clock import SystemClock
 from skysail.replicas.replica import Replica
 from skysail.replicas.version import Version
@@ -70,7 +71,7 @@ class Watch:
 def build(paths: list[str], watch: Watch) -> Version:
     """A version with a replica for each path."""
     batcher = Batcher(SystemClock(), asyncio.get_running_loop().call_soon, 1.0)
-    cached = Cached(batcher, Cache(1 << 20, None, SystemClock()))
+    cached = Cached(batcher, Lru(1 << 20, None, SystemClock()))
     version = Version(ModelRef("m", 1), batcher, cached, watch, cache=True)
     for index, path in enumerate(paths):
         version.add(
@@ -78,7 +79,7 @@ def build(paths: list[str], watch: Watch) -> Version:
                 f"m@1/{index}",
                 path,
                 batcher,
-                most=8,
+                sizing=Aimd(8),
                 timeout=30.0,
                 clock=SystemClock(),
                 on_hello=version.greeted,

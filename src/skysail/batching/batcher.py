@@ -12,11 +12,12 @@ from heapq import heappop, heappush
 from itertools import count
 from math import inf
 
+from skysail.batching.hold import Hold
 from skysail.batching.station import Batch, Station
 from skysail.batching.suspects import Suspects
 from skysail.calls import Call, Twin
 from skysail.clock import Clock
-from skysail.stats.histogram import Histogram
+from skysail.stats.histogram import Histogram, log_bounds
 from skysail.stats.quantile import RecentQuantile
 from skysail.types import Failure, Output
 
@@ -26,10 +27,14 @@ _MOST_QUEUED = 65_536
 _MOST_BYTES = 32 << 20
 """Bytes of rows after which a batch is full, whatever its number of rows."""
 _RECENT = 256
+_DURATIONS = log_bounds(50e-6, 20.0, 48)
+"""Steps of a twentieth: a p99 is to be compared with a budget."""
 _QUIET = 0.25
 """Seconds without a batch after which an idle replica is given what comes, whatever the estimate says: that is how a
 stale estimate is corrected.
 """
+_SHORTEST = 0.0005
+"""Seconds for which nothing is held back: the event loop's timers have steps of a millisecond."""
 _MARGIN = 1.25
 """What a wait behind others may turn out to be, as a multiple of what it is expected to be."""
 
@@ -45,6 +50,16 @@ class BatcherStatistics:
     depth: int
     batches: int
     rows: int
+    seconds: float
+    """What all batches took, one after the other."""
+    busy: float
+    """The part of that for which workers decoded and predicted."""
+    predicting: float
+    """The part of that for which the model itself predicted."""
+    held: int
+    """Batches that were held back for more rows."""
+    budget: float
+    """Seconds that a batch may take."""
     p50: int | None
     """Rows of the median of the last batches."""
     p99: float | None
@@ -60,39 +75,69 @@ class Batcher:
     the estimate says cannot be answered in time is answered at once, with the reason, rather than run for nothing.
 
     `slo` is the smallest objective, in seconds, of the applications that use the model; it is set again when they
-    change. `sample` is the last row that was answered (and whether it was binary), to try the next version on.
+    change. `hold` says when an idle replica is to wait for more rows after all; without one it never does. `sample` is
+    the last row that was answered (and whether it was binary), to try the next version on.
     """
 
-    def __init__(self, clock: Clock, defer: Callable[[Callable[[], None]], object], slo: float) -> None:
+    def __init__(
+        self, clock: Clock, defer: Callable[[Callable[[], None]], object], slo: float, hold: Hold | None = None
+    ) -> None:
         self.slo = slo
         self.stations: list[Station] = []
         self.sample: tuple[bytes, bool] | None = None
         self._now = clock.monotonic
         self._defer = defer
         self._deferred = False
+        self._hold = hold
+        self._holding: asyncio.TimerHandle | None = None
+        self._held_until = 0.0
         self._heap: list[tuple[float, int, Call]] = []
         self._order = count()
         self._suspects = Suspects()
         self._quiet = asyncio.Event()
         self._batches = self._rows = 0
+        self._held = 0
+        self._seconds = self._busy = self._predicting = 0.0
         self._pace = 0.0
         self._own = 0.0
         self._twins: dict[Call, tuple[Twin, Station]] = {}
         self._latencies: RecentQuantile | None = None
         self._sizes: deque[int] = deque(maxlen=_RECENT)
-        self._durations = Histogram()
+        self._durations = Histogram(_DURATIONS)
         self._failures: Counter[str] = Counter()
 
     # -- callers' side ------------------------------------------------------------------------------------------------
 
     def ask(self, call: Call) -> None:
         """Queue a call, or settle it at once where it is known that it cannot be answered in time."""
+        if self._hold is not None:
+            self._hold.came(call.arrived)
         refusal = self._refusal(call)
         if refusal is not None:
             self._fail(call, refusal, call.arrived)
             return
         self._push(call, call.deadline)
         self.wake()
+
+    def knows(self, row: bytes, binary: bool) -> bool:
+        """A queue remembers nothing."""
+        return False
+
+    def full(self, now: float, deadline: float) -> bool:
+        """Whether `ask` would refuse any call that came now with this deadline, for the work ahead of it."""
+        if self._suspects:
+            return False  # it depends on the row
+        ready = False
+        for station in self.stations:
+            if station.ready:
+                ready = True
+                if len(station.inflight) < station.depth:
+                    return False
+        return ready and (len(self._heap) >= _MOST_QUEUED or now + self._modelled(now) > deadline)
+
+    def turn_away(self) -> None:
+        """Count a call as refused that was not made, because `full` said so."""
+        self._failures["overload"] += 1
 
     def forget(self, call: Call) -> None:
         """A call that nobody waits for is skipped when its turn comes."""
@@ -157,16 +202,23 @@ class Batcher:
             self._deferred = True
             self._defer(self._dispatch)
 
-    def answered(self, station: Station, batch: Batch, outcomes: list[Output | Failure], busy: float) -> None:
-        """A batch is done; `busy` are the seconds the worker itself says it took."""
+    def answered(
+        self, station: Station, batch: Batch, outcomes: list[Output | Failure], busy: float, predicting: float
+    ) -> None:
+        """A batch is done; `busy` are the seconds the worker itself says it took, `predicting` those of its model."""
         now = self._now()
         rows, budget = len(batch.calls), self.budget(station.depth)
         seconds = station.done(batch, now, busy)
-        station.sizing.observe(rows, seconds, budget)
+        station.sizing.observe(rows, seconds, budget, station.estimator)
+        if self._hold is not None:
+            self._hold.answered(rows, now, station.estimator)
         self._set_pace(station, rows)
         self.wake()
         self._batches += 1
         self._rows += rows
+        self._seconds += seconds
+        self._busy += busy
+        self._predicting += predicting
         self._sizes.append(rows)
         self._durations.record(seconds)
         if isinstance(outcomes[-1], Output):
@@ -213,6 +265,7 @@ class Batcher:
 
     def close(self) -> None:
         """The version is gone: whatever still waits is told so."""
+        self._stop_holding()
         self._abandon("the version was withdrawn", self._now())
 
     def turn(self) -> None:
@@ -247,6 +300,11 @@ class Batcher:
             depth=max((s.depth for s in self.stations), default=0),
             batches=self._batches,
             rows=self._rows,
+            seconds=self._seconds,
+            busy=self._busy,
+            predicting=self._predicting,
+            held=self._held,
+            budget=self.budget(max((s.depth for s in self.stations), default=1)),
             p50=sorted(self._sizes)[len(self._sizes) // 2] if self._sizes else None,
             p99=self._durations.recent(0.99),
             failures=dict(self._failures),
@@ -290,7 +348,7 @@ class Batcher:
         """What `_modelled` goes by, renewed once for each batch: the seconds that one more row in the queue costs those
         behind it, and those of the batch that the row itself will be in, which is taken to be like the last one.
         """
-        cap = max(1, station.sizing.cap)
+        cap = max(1.0, station.sizing.soon)
         ready = 0
         for other in self.stations:
             ready += other.ready
@@ -314,6 +372,10 @@ class Batcher:
 
     def _dispatch(self) -> None:
         self._deferred = False
+        self._send()
+
+    def _send(self, *, hold: bool = True) -> None:
+        """Give the free replicas what waits; where it is held back for more, set the timer instead."""
         self._quiet.set()  # whoever waits for idleness looks again, once a batch has come or gone
         heap = self._heap
         while heap:
@@ -322,9 +384,48 @@ class Batcher:
                 return
             station = min(free, key=_load)
             now = self._now()
+            if self._hold is not None:
+                if hold and self._holds(self._hold, station, len(free), now):
+                    return
+                self._stop_holding()
             calls = self._take(station, now)
             if calls:
                 station.send(Batch(calls, now), now)
+
+    def _holds(self, hold: Hold, station: Station, free: int, now: float) -> bool:
+        """Whether what waits is held back for more: never for so long that the most urgent row would be late, nor when
+        a batch is full.
+
+        What is learned is for a replica that others would have to wait for. While another one is idle, or a second
+        batch in flight hides the fixed cost, there is nothing to gain.
+        """
+        waiting = len(self._heap)
+        if waiting >= station.sizing.cap or (hold.seconds is None and (free > 1 or station.depth > 1)):
+            return False
+        urgent = self._heap[0][2]
+        until = min(
+            hold.until(waiting, urgent.arrived, station.estimator, now),
+            urgent.deadline - station.estimator.p99(waiting),
+        )
+        if until - now < _SHORTEST:
+            return False
+        if self._holding is None:
+            self._held += 1
+        if self._holding is None or until < self._held_until:
+            self._stop_holding()
+            self._held_until = until
+            self._holding = hold.later(until - now, self._release)
+        return True
+
+    def _release(self) -> None:
+        """What was held back has waited long enough."""
+        self._holding = None
+        self._send(hold=False)
+
+    def _stop_holding(self) -> None:
+        if self._holding is not None:
+            self._holding.cancel()
+            self._holding = None
 
     def _take(self, station: Station, now: float) -> list[Call]:
         """The next calls for a replica, most urgent first; those that cannot make it are answered on the way."""

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import Protocol
 
-__all__ = ["Aimd", "Sizing"]
+from skysail.batching.estimator import Estimator
 
+__all__ = ["SIZINGS", "Aimd", "Quantile", "Sizing"]
 
 _PATIENCE = 256
+_RETRY = 4
+_AIM = 0.95
+"""Share of the budget that the p99 is to take: what is aimed at the budget itself is over it half of the time."""
+_USUAL = 0.5
+"""Share of the budget that the typical batch may always take, however long the slow ones are."""
+_ROWS = 0.1
+"""Share of the fixed cost that the rows may always add: less of them would hardly be faster."""
 
 
 class Sizing(Protocol):
@@ -18,8 +26,15 @@ class Sizing(Protocol):
         """Most rows to send now, at least 1."""
         ...
 
-    def observe(self, rows: int, seconds: float, budget: float) -> None:
-        """One batch is done: its rows, how long it took the worker, and how long it might have taken."""
+    @property
+    def soon(self) -> float:
+        """Most rows to send before long, if there is work enough: the cap, or what it is growing to."""
+        ...
+
+    def observe(self, rows: int, seconds: float, budget: float, estimator: Estimator) -> None:
+        """One batch is done: its rows, how long it took the worker, how long it might have taken, and the replica's
+        estimate, in which it is counted already.
+        """
         ...
 
 
@@ -50,8 +65,13 @@ class Aimd:
         """Most rows to send now."""
         return int(self._cap)
 
-    def observe(self, rows: int, seconds: float, budget: float) -> None:
-        """Adapt to one finished batch."""
+    @property
+    def soon(self) -> float:
+        """The cap."""
+        return self._cap
+
+    def observe(self, rows: int, seconds: float, budget: float, estimator: Estimator) -> None:
+        """Adapt to one finished batch; the estimate is not looked at."""
         self._patience -= 1
         if seconds > budget:
             self._starting = False
@@ -72,3 +92,71 @@ class Aimd:
 
     def _limit(self) -> float:
         return min(self._most, self._too_much - 0.001) if self._patience > 0 else self._most
+
+
+class Quantile(Aimd):
+    """Reads the size from the estimate: the largest batch whose p99 is within the budget, less a twentieth.
+
+    What no batch has shown is not believed: only a full batch raises the cap, and at most doubles it, so that all
+    exploring is done by real traffic. Down it goes by a tenth at a time, and by batches that were not full too, where
+    the estimate says that even their size is too much.
+
+    Sizes are not held responsible for what smaller ones would not mend. Where slow batches are slow for reasons of
+    their own (a busy machine), a size whose typical time is half of the budget is never too much; nor, where the fixed
+    cost is most of the budget, one whose rows add a tenth to it.
+
+    A full batch over the budget lowers the cap by a tenth at once, before the estimate has moved, and its size is tried
+    again after eight batches; each time that it proves too much again, after twice as many, up to 256. That finds the
+    edge of a model that is no line; and a hiccup costs eight batches.
+
+    Until the estimate knows of batches of different sizes, it is `Aimd`.
+    """
+
+    __slots__ = ("_fits", "_retry")
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
+        self._retry = _RETRY
+        self._fits = 0.0
+
+    @property
+    def soon(self) -> float:
+        """What fits by the estimate, which the cap is a few full batches from."""
+        return max(self._cap, min(self._fits, self._limit()))
+
+    def observe(self, rows: int, seconds: float, budget: float, estimator: Estimator) -> None:
+        """Adapt to one finished batch."""
+        if not estimator.sloped:
+            super().observe(rows, seconds, budget, estimator)
+            return
+        self._patience -= 1
+        cap, fits = self._cap, _fitting(estimator, budget)
+        self._fits = fits
+        if rows < int(cap):
+            if fits < rows:
+                self._cap = max(fits, 0.9 * cap)
+        elif seconds > budget:
+            if rows > 1:
+                self._retry = min(_PATIENCE, 2 * self._retry)
+                self._too_much, self._patience = rows, self._retry
+            self._cap = max(1.0, 0.9 * cap)
+        else:
+            if rows >= self._too_much:
+                self._retry, self._too_much = _RETRY, 0
+            self._cap = max(min(fits, 2.0 * rows, self._limit()), 0.9 * cap, 1.0)
+
+    def _limit(self) -> float:
+        """What proved too much is tried again as such: not a larger one."""
+        if not self._too_much:
+            return self._most
+        return min(self._most, self._too_much - 0.001 if self._patience > 0 else self._too_much)
+
+
+def _fitting(estimator: Estimator, budget: float) -> float:
+    """The rows of the largest batch that the estimate allows."""
+    rows = max(1.0, estimator.within(_AIM * budget), estimator.usually_within(_USUAL * budget))
+    return max(rows, _ROWS * estimator.fixed / estimator.per_row) if estimator.per_row > 0.0 else rows
+
+
+SIZINGS: dict[str, type[Aimd]] = {"quantile": Quantile, "aimd": Aimd}
+"""The sizings by the names they are configured by."""

@@ -14,12 +14,14 @@ __all__ = ["Batch", "Replica", "Station"]
 class Batch:
     """Rows under way to one replica, and when they left; `again` if another replica has them in hand already."""
 
-    __slots__ = ("again", "calls", "sent")
+    __slots__ = ("again", "behind", "calls", "sent")
 
     def __init__(self, calls: list[Call], sent: float, *, again: bool = False) -> None:
         self.calls = calls
         self.sent = sent
         self.again = again
+        self.behind = False
+        """Whether the replica had another one in hand still, which hides this one's round trip."""
 
 
 class Replica(Protocol):
@@ -33,7 +35,7 @@ class Replica(Protocol):
 class Station:
     """A replica as its batcher sees it: its learned batch size, what it has in hand, and when that is due."""
 
-    __slots__ = ("busy_s", "depth", "due", "estimator", "inflight", "last_done", "ready", "replica", "sizing")
+    __slots__ = ("depth", "due", "estimator", "inflight", "last_done", "ready", "replica", "sizing", "trip")
 
     def __init__(self, replica: Replica, sizing: Sizing) -> None:
         self.replica = replica
@@ -43,7 +45,7 @@ class Station:
         self.ready = False
         self.depth = 1
         self.due = 0.0
-        self.busy_s = 0.0
+        self.trip = 0.0
         self.last_done = 0.0
 
     @property
@@ -58,6 +60,7 @@ class Station:
     def send(self, batch: Batch, now: float) -> None:
         """Put one more batch into the replica's hands."""
         self.due = now + self.ahead(now) + self.estimator.expected(len(batch.calls))
+        batch.behind = bool(self.inflight)
         self.inflight.append(batch)
         self.replica.send(batch)
 
@@ -77,13 +80,15 @@ class Station:
         self.due = now
         for left in self.inflight:
             self.due += self.estimator.expected(len(left.calls))
-        self._set_depth(busy, seconds)
+        if not batch.behind:
+            self.trip += 0.2 * (max(0.0, seconds - busy) - self.trip)
+        self._set_depth(len(batch.calls))
         return seconds
 
-    def _set_depth(self, busy: float, seconds: float) -> None:
+    def _set_depth(self, rows: int) -> None:
         """Two batches in flight hide the round trip of a model that is about as fast; a slow one is better off with one
-        larger batch, so it gets a second only when the trip is worth a quarter of its time.
+        larger batch, so it gets a second only when the trip is worth a quarter of its time. Of a batch that was sent to
+        an idle replica the estimate holds the trip, of one that waited there it does not: so who has depth 2 keeps it.
         """
-        self.busy_s += 0.2 * (busy - self.busy_s)
-        trip = max(0.0, seconds - busy)
-        self.depth = 2 if self.busy_s < 0.001 or self.busy_s < 4 * trip < 0.004 else 1
+        work = self.estimator.expected(rows) - self.trip
+        self.depth = 2 if work < 0.001 or work < 4 * self.trip < 0.004 else 1

@@ -27,12 +27,6 @@ __all__ = ["APP", "MODEL", "SERVER"]
 _MANY = 2**31 - 1
 
 
-def _frontends(value: Any) -> int:
-    if value != 1 or isinstance(value, bool):
-        raise ValueError("this version runs one frontend; write 1, or remove the key")
-    return 1
-
-
 def _state(value: Any) -> str:
     url = text(value)
     scheme, found, rest = url.partition("://")
@@ -46,19 +40,13 @@ def _state(value: Any) -> str:
     return url
 
 
-def _sizing(value: Any) -> str:
-    if value != "aimd":
-        raise ValueError('is not a sizing of this version; write "aimd", or remove the key')
-    return "aimd"
-
-
 SERVER = Section(
     keys={
         "host": text,
         "port": integer(0, 65535),
         "admin_host": text,
         "admin_port": integer(0, 65535),
-        "frontends": _frontends,
+        "frontends": integer(1, 64),
         "state": _state,
         "token_env": text,
         "max_body": size("1B"),
@@ -66,7 +54,7 @@ SERVER = Section(
         "idle_timeout": duration("1ms"),
         "header_timeout": duration("1ms"),
         "drain": duration("0s"),
-        "cache": Section(keys={"bytes": size("0B"), "ttl": duration("1ms")}),
+        "cache": Section(keys={"bytes": size("0B"), "policy": one_of(("lru", "sieve")), "ttl": duration("1ms")}),
         "ledger": Section(keys={"keep": duration("1s"), "bytes": size("1B"), "inputs": boolean}),
     }
 )
@@ -85,8 +73,7 @@ MODEL = Section(
         "python": text,
         "cache": boolean,
         "batch": Section(
-            keys={"max": integer(1, 1 << 20), "sizing": _sizing},
-            refused={"hold": "delayed batching is not in this version; remove the key"},
+            keys={"max": integer(1, 1 << 20), "sizing": one_of(("quantile", "aimd")), "hold": duration("0s")}
         ),
     },
     required=("path",),

@@ -107,6 +107,11 @@ def _server(raw: Any, problems: Problems, environ: Mapping[str, str]) -> ServerC
             f"server.token_env = {shown(server.token_env)}: no such environment variable, or it is empty; "
             "set it to the token, or remove the key"
         )
+    if server.frontends > 1 and server.state.startswith("memory:"):
+        problems.add(
+            f"server.frontends = {server.frontends}: they share what they learn by way of the state, which memory:// "
+            'does not; write state = "sqlite:///FILE", or have one frontend'
+        )
     if server.token_env is None and not _loopback(server.admin_host):
         problems.add(
             f"server.admin_host = {shown(server.admin_host)}: the control plane leaves loopback only with a token; "

@@ -26,7 +26,10 @@ class CacheConfig:
     """The prediction cache of a frontend."""
 
     bytes: int = 64 << 20
-    """Inputs and outputs kept, in bytes; the least recently used go first."""
+    """Inputs and outputs kept, in bytes."""
+
+    policy: str = "lru"
+    """Which of them make room for others: the least recently used (`lru`), or those not used again (`sieve`)."""
 
     ttl: float | None = None
     """Seconds after which an output is stale; never, by default."""
@@ -100,8 +103,11 @@ class BatchConfig:
     max: int = 4096
     """Most rows in one batch; the size itself is learned."""
 
-    sizing: str = "aimd"
-    """How the size is learned."""
+    sizing: str = "quantile"
+    """How the size is learned: from the estimated p99 of a batch's duration (`quantile`), or by trying (`aimd`)."""
+
+    hold: float | None = None
+    """Seconds that an idle replica waits for more rows; 0: never. Learned by default."""
 
 
 @dataclass(frozen=True, kw_only=True)

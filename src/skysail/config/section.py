@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -44,9 +44,6 @@ class Section:
     required: tuple[str, ...] = ()
     """Those that must be given."""
 
-    refused: Mapping[str, str] = field(default_factory=dict)
-    """Keys that a reader of the documentation may well try, and why they are not known here."""
-
     def read(self, where: str, raw: Any, problems: Problems) -> dict[str, Any] | None:
         """The values that are given, converted; `None` where anything is wrong, which `problems` then tells."""
         before = len(problems.found)
@@ -62,8 +59,7 @@ class Section:
     def _read_key(self, where: str, key: str, value: Any, problems: Problems) -> Any:
         reader = self.keys.get(key)
         if reader is None:
-            why = self.refused.get(key) or f"unknown key ({nearest(str(key), self.keys)})"
-            problems.add(f"{where} = {shown(value)}: {why}")
+            problems.add(f"{where} = {shown(value)}: unknown key ({nearest(str(key), self.keys)})")
         elif isinstance(reader, Section):
             return reader.read(where, value, problems)
         else:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import cast
 
 from skysail.batching.batcher import Batcher
-from skysail.batching.sizing import Aimd
+from skysail.batching.sizing import Sizing
 from skysail.batching.station import Batch, Station
 from skysail.clock import Clock
 from skysail.errors import ProtocolError
@@ -53,7 +53,7 @@ class Replica:
         path: str,
         batcher: Batcher,
         *,
-        most: int,
+        sizing: Sizing,
         timeout: float,
         clock: Clock,
         on_hello: Callable[[Hello], None],
@@ -63,7 +63,7 @@ class Replica:
         self.hello: Hello | None = None
         self.kills = 0
         self.traceback = ""
-        self.station = Station(self, Aimd(most))
+        self.station = Station(self, sizing)
         self._path = path
         self._batcher = batcher
         self._timeout = timeout
@@ -132,7 +132,8 @@ class Replica:
             outcomes = [_OUTCOMES[status](p) for status, p in zip(result.statuses, result.payloads, strict=True)]
         else:
             outcomes = [Output(payload) for payload in result.payloads]
-        self._batcher.answered(self.station, batch, outcomes, result.decode_s + result.predict_s)
+        busy = result.decode_s + result.predict_s
+        self._batcher.answered(self.station, batch, outcomes, busy, result.predict_s)
 
     def disconnected(self, connection: _Connection, why: str) -> None:
         """The worker is gone, or broke the protocol."""
