@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from skysail.cache.cache import Cache
 from skysail.cache.cached import Cached
+from skysail.cache.lru import Lru
 from skysail.calls import Call, Twin
 from skysail.testing.clock import ManualClock
 from skysail.types import Failure, Outcome, Output
@@ -50,7 +50,7 @@ class Below:
 def make() -> tuple[Cached, Below]:
     """A cached predictor over a hand-driven one."""
     below = Below()
-    return Cached(below, Cache(1 << 20, None, ManualClock())), below
+    return Cached(below, Lru(1 << 20, None, ManualClock())), below
 
 
 def test_a_hit_asks_nobody() -> None:
@@ -86,7 +86,7 @@ def test_bytes_that_mean_something_else_are_another_row() -> None:
 
 def test_versions_that_share_a_cache_share_no_answer() -> None:
     """The same row asked of another version is another entry: one model's answer is never another's."""
-    below, cache = Below(), Cache(1 << 20, None, ManualClock())
+    below, cache = Below(), Lru(1 << 20, None, ManualClock())
     old, new = Cached(below, cache), Cached(below, cache)
     old.ask(Caller())
     below.calls.pop().settle(Output(b"1"), 0.0)
@@ -154,7 +154,7 @@ def test_a_refusal_at_the_door_leaves_nothing_behind() -> None:
             call.settle(Failure("overload", "full"), 0.0)
 
     below = Refusing()
-    cached = Cached(below, Cache(1 << 20, None, ManualClock()))
+    cached = Cached(below, Lru(1 << 20, None, ManualClock()))
     for _ in range(2):
         call = Caller()
         cached.ask(call)
@@ -175,3 +175,15 @@ def test_what_is_hedged_is_the_flight() -> None:
     cached.forget(first)
     assert cached.hedge(first) is None
     assert cached.hedge(Caller(b"other")) is None
+
+
+def test_what_is_known_is_told_without_asking() -> None:
+    """Kept outputs and rows under way are known, each kind of row for itself; nothing is counted by looking."""
+    cached, below = make()
+    assert not cached.knows(b"row", False)
+    cached.ask(Caller())
+    assert cached.knows(b"row", False)
+    assert not cached.knows(b"row", True)
+    below.calls[0].settle(Output(b"7"), 0.5)
+    assert cached.knows(b"row", False)
+    assert (cached.statistics.hits, cached.statistics.misses) == (0, 1)

@@ -71,6 +71,19 @@ class Cached:
         flight = self._flights[key] = _Flight(self, key, call)
         self._inner.ask(flight)
 
+    def knows(self, row: bytes, binary: bool) -> bool:
+        """Whether a row's output is kept, or its evaluation under way. Counts neither as a hit nor as a miss."""
+        key = (self._binary if binary else self._json) + row
+        return key in self._cache or key in self._flights
+
+    def full(self, now: float, deadline: float) -> bool:
+        """As the queue behind says."""
+        return self._inner.full(now, deadline)
+
+    def turn_away(self) -> None:
+        """As the queue behind counts it."""
+        self._inner.turn_away()
+
     def forget(self, call: Call) -> None:
         """The call leaves its flight; a flight that nobody waits for is given up."""
         flight = self._flights.get(self._key(call))
