@@ -18,8 +18,10 @@ from skysail.clock import SystemClock
 from skysail.config.schema import AppConfig, ConfidenceConfig, Config, ModelConfig, ReplicaSpec, Topology, VersionSpec
 from skysail.engine import Feedback, Prediction
 from skysail.errors import ConfigError, UnknownApp, UnknownPrediction
+from skysail.stores.base import Add, ObservationWrite, Writes
 from skysail.stores.memory import MemoryStore
-from skysail.types import Output
+from skysail.types import Observation, Output
+from skysail.types import State as LearnedState
 from skysail.wire.messages import Batch, Hello, Result, encode
 from skysail.wire.protocol import Protocol, State
 
@@ -234,6 +236,27 @@ async def test_contexts_stay_in_memory_while_the_policy_does(tmp_path_factory: p
         ):
             await it.frontend.apply(Topology(apps=app("m", **options), versions=(one,), current=current))
             assert it.frontend.stats()["apps"]["a"]["contexts"] == {"held": held, "read": 1, "put_off": 0}
+
+
+async def test_what_other_frontends_learn_reaches_the_applications(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The states that changed are read anew, by the policy and by calibrated confidence; of no application too many."""
+    async with harbour(tmp_path_factory) as it:
+        await both(it, policy="adahedge", policy_params={}, confidence=CONFORMAL)
+        store = it.frontend.ledger.store
+        it.frontend.weights("a", None)
+        assert it.frontend.stats()["apps"]["a"]["conformal"]["judged"] == 0
+        keys = ["a/adahedge/", "a/adahedge+conformal/labels 0.9", "gone/adahedge/"]
+        delta = LearnedState(1.0, {"m": (1.0, 0.0, 0.0), "n": (1.0, 1.0, 1.0)}, (0.0,))
+        adds = (Add(keys[0], delta, 1.0),)
+        store.write(Writes(observations=[ObservationWrite(Observation("01-000001-00000000", b"7", None, 0.0), adds)]))
+        assert it.frontend.weights("a", None) == {"m": 0.5, "n": 0.5}
+        it.frontend.changed(keys[1:])
+        assert it.frontend.weights("a", None) == {"m": 0.5, "n": 0.5}
+        it.frontend.changed(keys)
+        assert it.frontend.weights("a", None)["m"] > 0.5
+        store.delete(keys[0])
+        it.frontend.outdated()
+        assert it.frontend.weights("a", None) == {"m": 0.5, "n": 0.5}
 
 
 async def test_replicas_come_and_go(tmp_path_factory: pytest.TempPathFactory) -> None:

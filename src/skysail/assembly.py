@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Collection, Mapping
 from dataclasses import asdict, replace
 from random import Random
 from typing import Any, Protocol
 
 from skysail.applications import Application
 from skysail.batching.batcher import Batcher
-from skysail.cache.cache import Cache
+from skysail.batching.hold import Hold
+from skysail.batching.sizing import SIZINGS
 from skysail.cache.cached import Cached
+from skysail.cache.table import CACHES
 from skysail.clock import Clock
 from skysail.config.schema import AppConfig, Config, ModelConfig, ReplicaSpec, Topology, VersionSpec
 from skysail.deadlines import Deadlines
@@ -26,7 +28,7 @@ from skysail.feedback.calibration import Calibration
 from skysail.feedback.ledger import Ledger
 from skysail.feedback.reads import Reads
 from skysail.feedback.states import States
-from skysail.ids import IdSource
+from skysail.ids import IdSource, id_prefix
 from skysail.monitoring.snapshot import app_snapshot, memory_bytes, version_snapshot, why
 from skysail.replicas.replica import Replica
 from skysail.replicas.version import Version
@@ -96,7 +98,8 @@ class Frontend:
         self._index = index
         self._store = store
         self.ledger = Ledger(store, clock, config.server.ledger, frontend=index)
-        self._cache = Cache(config.server.cache.bytes, config.server.cache.ttl, clock)
+        cache = config.server.cache
+        self._cache = CACHES[cache.policy](cache.bytes, cache.ttl, clock)
         self._versions: dict[ModelRef, Version] = {}
         self._serving: dict[ModelRef, asyncio.Task[None]] = {}
         self._specs: dict[ModelRef, VersionSpec] = {}
@@ -179,7 +182,9 @@ class Frontend:
 
     def _add(self, ref: ModelRef, spec: VersionSpec) -> None:
         loop = asyncio.get_running_loop()
-        batcher = Batcher(self._clock, loop.call_soon, self._slo(ref.name))
+        seconds = spec.config.batch.hold
+        hold = None if seconds == 0 else Hold(loop.call_later, seconds)
+        batcher = Batcher(self._clock, loop.call_soon, self._slo(ref.name), hold)
         version = Version(ref, batcher, Cached(batcher, self._cache), self._changed, cache=spec.config.cache)
         self._versions[ref] = version
         self._serving[ref] = self._tasks.create_task(version.run())
@@ -198,8 +203,8 @@ class Frontend:
             spec.name,
             spec.socket,
             version.batcher,
-            most=config.batch.max,
-            timeout=config.timeout,
+            sizing=SIZINGS[config.batch.sizing](config.batch.max),
+            timeout=config.timeout * self.config.server.frontends,  # each may have a batch of its own before this one
             clock=self._clock,
             on_hello=version.greeted,
             on_lost=version.lost,
@@ -281,7 +286,15 @@ class Frontend:
         known = None if old is None else old.calibration
         if known is not None and (known.policy, known.conformal) == (policy.name, conformal):
             return known
-        return Calibration(config.name, policy.name, conformal, self._store, self._reads)
+        return Calibration(
+            config.name,
+            policy.name,
+            conformal,
+            self._store,
+            self._reads,
+            run=id_prefix(self._index, self.ledger.boot),
+            frontends=self.config.server.frontends,
+        )
 
     def _slo(self, model: str) -> float:
         """The smallest objective of the applications that use a model."""
@@ -355,6 +368,27 @@ class Frontend:
                     )
         return None
 
+    # -- what other frontends learned ---------------------------------------------------------------------------------
+
+    def changed(self, keys: Collection[str]) -> None:
+        """Another frontend has added to the states of these keys, which are read anew when they are needed."""
+        theirs: dict[str, list[str]] = {}
+        for key in keys:
+            theirs.setdefault(key.partition("/")[0], []).append(key)
+        for name, changed in theirs.items():
+            app = self.engine.apps.get(name)
+            if app is not None:
+                app.states.changed(changed)
+                if app.calibration is not None:
+                    app.calibration.changed(changed)
+
+    def outdated(self) -> None:
+        """Another frontend may have added to any state."""
+        for app in self.engine.apps.values():
+            app.states.outdated()
+            if app.calibration is not None:
+                app.calibration.outdated()
+
     # -- health, and what the control plane asks ----------------------------------------------------------------------
 
     def ready(self) -> dict[str, str]:
@@ -392,8 +426,12 @@ class Frontend:
     def stats(self) -> dict[str, Any]:
         """Everything that is counted, as JSON values: see docs/reference/metrics.md."""
         return {
+            "run": id_prefix(self._index, self.ledger.boot),
             "apps": {name: app_snapshot(app, self.weights(name, None)) for name, app in self.engine.apps.items()},
-            "models": {str(ref): version_snapshot(version) for ref, version in self._versions.items()},
+            "models": {
+                str(ref): version_snapshot(version, f"frontend/{self._index}")
+                for ref, version in self._versions.items()
+            },
             "cache": asdict(self._cache.statistics()),
             "ledger": asdict(self.ledger.statistics()),
             "http": {} if self.http is None else asdict(self.http.statistics()),

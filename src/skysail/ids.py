@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["IdSource", "parse_id"]
+__all__ = ["IdSource", "id_prefix", "parse_id"]
 
 _ID = re.compile(r"([0-9a-f]{2})-([0-9a-f]{6,})-([0-9a-f]{8,})")
 
 _TAILS = [f"{low:03x}" for low in range(1 << 12)]
 """The last three digits of a counter: joining two texts costs a third of formatting a number."""
+
+
+def id_prefix(frontend: int, boot: int) -> str:
+    """How all ids of one run of a frontend begin, and no others."""
+    return f"{frontend:02x}-{boot:06x}-"
 
 
 class IdSource:
@@ -23,7 +28,7 @@ class IdSource:
     def __init__(self, frontend: int, boot: int) -> None:
         self.frontend = frontend
         self.boot = boot
-        self._prefix = f"{frontend:02x}-{boot:06x}-"
+        self._prefix = id_prefix(frontend, boot)
         self._head = ""
         self._counter = 0
 

@@ -103,7 +103,7 @@ class Frontend:
                 for version in self.topology["versions"]:
                     link.notify("version_ready", model=version["config"]["name"], version=version["version"])
             case "stats":
-                return {"apps": {}, "models": {}, "ready": dict.fromkeys(self.topology["apps"])}
+                return {"run": "00-000001-", "apps": {}, "models": {}, "ready": dict.fromkeys(self.topology["apps"])}
             case "weights":
                 return {args["context"]: 1.0}
             case "why" if args["id"] == "known":

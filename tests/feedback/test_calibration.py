@@ -39,13 +39,17 @@ class Disk(MemoryStore):
 class World:
     """A calibration over a store in memory, with the engine's and the ledger's part played here."""
 
-    def __init__(self, make: MakeDecision, store: Disk | None = None, **changes: Any) -> None:
+    def __init__(
+        self, make: MakeDecision, store: Disk | None = None, *, run: str = "", frontends: int = 1, **changes: Any
+    ) -> None:
         self.make = make
         self.store = store or Disk()
         loop: Any = SimpleNamespace(call_soon=lambda _: None)
         settings = {"target": 0.9, "rate": 0.02, "forget": 0.998, **changes}
         conformal = make_conformal(ZeroOne(), **settings)
-        self.calibration = Calibration("app", "vote", conformal, self.store, Reads(loop, ManualClock()))
+        self.calibration = Calibration(
+            "app", "vote", conformal, self.store, Reads(loop, ManualClock()), run=run, frontends=frontends
+        )
         self.rng = Random(5)
         self.observed = 0
 
@@ -58,7 +62,7 @@ class World:
         """Feedback on a query; how many additions it made."""
         self.observed += 1
         observation = Observation(f"00-000001-{self.observed:08x}", label, None if label else 1.0, 0.0)
-        adds = self.calibration.adds(self.make(id=observation.id, cover=cover, **changes), observation)
+        adds = self.calibration.adds(self.make(**{"id": observation.id, "cover": cover, **changes}), observation)
         written = self.store.write(Writes(observations=[ObservationWrite(observation, adds)]))
         self.calibration.applied(written.states)
         return len(adds)
@@ -121,6 +125,43 @@ def test_corrections_shrink_with_the_lag_of_labels(make_decision: MakeDecision) 
     before = world.ask().steps
     world.tell(Cover("labels", 0.5, (b"7",), 0.9, 0.9, (0.0, 0.0), 1, None, 100_000))
     assert world.ask().steps == before
+
+
+def test_what_another_frontend_learned_is_seen_when_told(make_decision: MakeDecision) -> None:
+    """Either of the two states that changed is reason to read both; what cannot be read anew stays as it was."""
+    world = World(make_decision)
+    for _ in range(20):
+        world.tell(world.ask())
+    other = World(make_decision, world.store)
+    other.observed = 100
+    known = other.ask().confidence
+    for _ in range(20):
+        world.tell(world.ask(), b"8")
+    assert other.ask().confidence == known
+    other.calibration.changed(["app/vote/", "app/vote+conformal/top"])
+    assert other.ask().confidence == known
+    world.store.broken = True
+    other.calibration.changed(["app/vote+conformal/labels"])
+    assert other.ask().confidence == known
+    world.store.broken = False
+    assert other.ask().confidence == world.ask().confidence != known
+    for _ in range(20):
+        world.tell(world.ask(), b"8")
+    other.calibration.outdated()
+    assert other.calibration.tally() == world.calibration.tally()
+
+
+def test_the_lag_is_of_decisions_made_here(make_decision: MakeDecision) -> None:
+    """Another frontend's count says nothing of this one's; with two, twice as many queries are answered meanwhile."""
+    world = World(make_decision, run="00-000001-", frontends=2)
+    for _ in range(20):
+        world.tell(world.ask())
+    late = [world.ask() for _ in range(101)]
+    before = world.ask().steps
+    world.tell(late[0], id="01-000001-00000000")
+    assert world.ask().steps == before
+    world.tell(late[1], id="00-000001-0000ffff")
+    assert world.ask().steps[1] == pytest.approx(-0.02 * 0.9 / (1 + 0.02 * 2 * 10.1))
 
 
 def test_a_store_that_cannot_be_read_stops_nothing(make_decision: MakeDecision) -> None:

@@ -8,74 +8,27 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 import pytest
+from ledgers import KEY, QUICK, Trick, feedback, name, observe, running, until, written
 
 from skysail.config.schema import LedgerConfig
 from skysail.errors import StoreError
 from skysail.feedback.buffer import LedgerLimits
 from skysail.feedback.ledger import Ledger
 from skysail.feedback.records import encode_decision
-from skysail.stores.base import Add, ObservationWrite, Store
+from skysail.stores.base import Add, ObservationWrite
 from skysail.stores.memory import MemoryStore
 from skysail.stores.sqlite import SQLiteStore
 from skysail.testing.clock import ManualClock
 from skysail.testing.loop import run
-from skysail.types import Decision, Observation, State
+from skysail.types import Decision, State
 
 MakeDecision = Callable[..., Decision]
-QUICK = LedgerLimits(flush=0.001, retry=0.001, retry_most=0.002)
-KEY = "digits/vote/"
-
-
-class Trick(Protocol):
-    """What the conftest's store offers beside being one."""
-
-    broken: bool
-    gate: asyncio.Event
-    transactions: list[object]
-
-
-def name(counter: int, boot: int = 1) -> str:
-    """An id of the first frontend."""
-    return f"00-{boot:06x}-{counter:08x}"
-
-
-def feedback(counter: int) -> ObservationWrite:
-    """An observation that adds one feedback to one state."""
-    add = Add(KEY, State(1.0, {"a": (1.0, 0.5)}), 1.0)
-    return ObservationWrite(Observation(name(counter), b"7", None, 0.0), (add,))
-
-
-def observe(ledger: Ledger, write: ObservationWrite) -> asyncio.Future[bool | StoreError]:
-    """Observe, and say what becomes of it."""
-    outcome: asyncio.Future[bool | StoreError] = asyncio.get_running_loop().create_future()
-    ledger.observe(write, lambda kept, _: outcome.set_result(kept))
-    return outcome
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what the ledger's thread is to bring about."""
-    while not condition():  # noqa: ASYNC110 - it is the thread's work that is waited for, not an event of the loop
-        await asyncio.sleep(0.001)
-
-
-async def written(ledger: Ledger) -> None:
-    """Wait until nothing waits to be written."""
-    await until(lambda: not (ledger.statistics().pending or ledger.statistics().observations))
-
-
-@asynccontextmanager
-async def running(store: Store, limits: LedgerLimits | None = QUICK, **config: float) -> AsyncIterator[Ledger]:
-    """A ledger over a store."""
-    settings = LedgerConfig(**config)  # type: ignore[arg-type]
-    async with Ledger(store, ManualClock(), settings, limits=limits) as ledger:
-        yield ledger
 
 
 def test_decisions_are_written_together_and_in_time(make_decision: MakeDecision, trick: Trick) -> None:
@@ -179,15 +132,17 @@ def test_duplicates_count_once() -> None:
 
 def test_each_is_told_the_states_that_its_transaction_made(trick: Trick) -> None:
     """All of one commit are told the same states, with those of the others; later ones are told after, and are newer.
-    A duplicate of what is written already has made none.
+    A duplicate of what is written already has made none. Whoever spreads the news hears of each commit, last.
     """
     counts: list[float | None] = []
+    commits: list[tuple[int, set[str]]] = []
 
     def note(_: bool | StoreError, states: Mapping[str, State]) -> None:
         counts.append(states[KEY].count if states else None)
 
     async def main() -> None:
         async with running(trick) as ledger:  # type: ignore[arg-type]
+            ledger.on_commit = lambda states: commits.append((len(counts), set(states)))
             trick.gate.clear()
             ledger.observe(feedback(0), note)
             await until(lambda: ledger._buffer.flight is not None)
@@ -203,6 +158,7 @@ def test_each_is_told_the_states_that_its_transaction_made(trick: Trick) -> None
 
     asyncio.run(main())
     assert counts == [1.0, 3.0, 3.0, 3.0, None, None]
+    assert commits == [(1, {KEY}), (4, {KEY}), (5, set())]
 
 
 def test_late_feedback_in_any_order_finds_its_decision(make_decision: MakeDecision, tmp_path: Path) -> None:
@@ -286,6 +242,62 @@ def test_old_decisions_are_unknown(make_decision: MakeDecision) -> None:
             assert ledger.find(name(0)) is not None
             clock.advance(2.0)
             assert ledger.find(name(0)) is None
+
+    asyncio.run(main())
+
+
+# When another frontend asks
+
+
+def flush(ledger: Ledger) -> asyncio.Future[bool]:
+    """Ask for what is there to be written, and say whether it was."""
+    outcome: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    ledger.flush(outcome.set_result)
+    return outcome
+
+
+def test_a_flush_waits_for_what_is_there_and_no_more(make_decision: MakeDecision, trick: Trick) -> None:
+    """Decisions that wait are written now, those under way awaited; with neither there is nothing to wait for."""
+
+    async def main() -> None:
+        async with running(trick, LedgerLimits(flush=3600.0)) as ledger:  # type: ignore[arg-type]
+            assert flush(ledger).done()
+            ledger.record(make_decision(name(0)))
+            trick.gate.clear()
+            first = flush(ledger)
+            await until(lambda: ledger.committing)
+            assert ledger.store.find(name(0)) is None
+            again = flush(ledger)
+            ledger.record(make_decision(name(1)))
+            second = flush(ledger)
+            assert not any(it.done() for it in (first, again, second))
+            trick.gate.set()
+            assert await asyncio.gather(first, again, second) == [True] * 3
+            assert ledger.store.find(name(1)) is not None
+            assert not ledger.committing
+            assert len(trick.transactions) == 2
+
+    asyncio.run(main())
+
+
+def test_a_flush_that_fails_says_so(make_decision: MakeDecision, trick: Trick) -> None:
+    """Whoever waits for decisions is told when they cannot be written, and while the store rests, at once."""
+
+    async def main() -> None:
+        async with running(trick) as ledger:  # type: ignore[arg-type]
+            trick.broken = True
+            trick.gate.clear()
+            ledger.record(make_decision(name(0)))
+            first = flush(ledger)
+            await until(lambda: ledger.committing)
+            ledger.record(make_decision(name(1)))
+            second = flush(ledger)
+            trick.gate.set()
+            assert await asyncio.gather(first, second) == [False, False]
+            assert flush(ledger).result() is False
+            trick.broken = False
+            await written(ledger)
+            assert flush(ledger).result() is True
 
     asyncio.run(main())
 

@@ -24,6 +24,18 @@ def test_keeps_the_last_half_and_no_more_than_the_limit(uses: list[tuple[int, bo
         assert all(recent._young.get(k) or recent._old.get(k) for k in order[-4:])
 
 
+def test_forgets_everything_when_told_to() -> None:
+    """Nothing of either generation is left, and there is room for as much as at first."""
+    recent: Recent[int, str] = Recent(10)
+    for key in range(8):
+        recent.put(key, str(key))
+    recent.clear()
+    assert (len(recent), recent.get(7)) == (0, None)
+    for key in range(5):
+        recent.put(key, str(key))
+    assert len(recent) == 5
+
+
 def test_weighs_what_it_is_told_to() -> None:
     """Entries may be weighed, and added many at a time."""
     recent: Recent[int, bytes] = Recent(100, len)

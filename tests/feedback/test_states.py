@@ -2,102 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from random import Random
-from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from hypothesis import given
 from hypothesis import strategies as st
+from learned import MODELS, Disk, Plain, World
 
-from skysail.errors import StoreError
-from skysail.feedback.reads import Reads
-from skysail.feedback.states import States, state_key
-from skysail.selection.base import Policy
+from skysail.feedback.states import state_key
 from skysail.selection.contexts import blend
-from skysail.stats.application import ApplicationCounters
-from skysail.stores.base import Add, ObservationWrite, Writes
-from skysail.stores.memory import MemoryStore
 from skysail.testing.clock import ManualClock
-from skysail.types import Distribution, Observation, State
-
-MODELS = ("a", "b")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plain(Policy):
-    name: ClassVar[str] = "plain"
-
-    def weigh(self, state: State) -> Distribution:
-        return Distribution(state.models, (1.0 / len(state.models),) * len(state.models))
-
-
-class Disk(MemoryStore):
-    """A store that notes what is read, each read of which takes `seconds`, and fails while it is `broken`."""
-
-    def __init__(self, clock: ManualClock) -> None:
-        super().__init__()
-        self.clock = clock
-        self.seconds = 0.0
-        self.broken = False
-        self.reads: list[str] = []
-
-    def get(self, key: str) -> State | None:
-        self.reads.append(key)
-        self.clock.advance(self.seconds)
-        if self.broken:
-            raise StoreError("cannot read the state file")
-        return super().get(key)
-
-
-class World:
-    """States over a store in memory, with the ledger's and the loop's part played here."""
-
-    def __init__(
-        self, store: Disk | None = None, *, policy: Policy | None = None, contexts: int = 10_000, waiting: int = 100
-    ) -> None:
-        self.clock = ManualClock()
-        self.store = store or Disk(self.clock)
-        self.deferred: list[Callable[[], None]] = []
-        self.observed = 0
-        self.counters = ApplicationCounters()
-        self.policy = policy or Plain()
-        self.contexts = contexts
-        loop: Any = SimpleNamespace(call_soon=self.deferred.append)
-        self.reads = Reads(loop, self.clock, seconds=0.002, waiting=waiting)
-        self.deploy()
-
-    def deploy(self) -> None:
-        """States that hold nothing, in the place of those before."""
-        self.states = States(
-            "app", self.policy, self.store, blend, reads=self.reads, counters=self.counters, contexts=self.contexts
-        )
-
-    def turn(self) -> None:
-        """The next turn of the loop."""
-        deferred, self.deferred[:] = list(self.deferred), []
-        for call in deferred:
-            call()
-
-    def learn(self, context: str | None = None, models: tuple[str, ...] = MODELS, **losses: float) -> None:
-        """One feedback, committed, and a turn of the loop."""
-        delta = State(1.0, {model: (1.0, losses.get(model, 0.0)) for model in losses})
-        self.commit(self.states.adds(delta, context, models), context)
-        self.turn()
-
-    def commit(self, adds: tuple[Add, ...], context: str | None = None) -> None:
-        """A transaction, and its report."""
-        self.states.applied(self.write(adds), context)
-
-    def write(self, *feedback: tuple[Add, ...]) -> Mapping[str, State]:
-        """A transaction that is not reported yet: what it made."""
-        observations = []
-        for adds in feedback:
-            self.observed += 1
-            observation = Observation(f"00-000001-{self.observed:08x}", b"1", None, 0.0)
-            observations.append(ObservationWrite(observation, adds))
-        return self.store.write(Writes(observations=observations)).states
+from skysail.types import State
 
 
 def test_nothing_learned_is_the_initial_state() -> None:
@@ -380,6 +296,118 @@ def test_contexts_nobody_knows_share_one_view() -> None:
     views = [world.states.view(context, MODELS) for context in ("one", "two", "one")]
     assert views[0] is views[1] is views[2]
     assert views[0] == blend(None, world.states.view(None, MODELS))
+
+
+# What other frontends learn
+
+
+def test_what_another_has_learned_is_read_when_it_is_needed() -> None:
+    """Told which states changed, the next view is of what is in the store; contexts that nobody asks are not read."""
+    world = World()
+    other = World(world.store)
+    other.observed = 100
+    for context in (None, "one", "two", "three"):
+        world.states.view(context, MODELS)
+    unchanged = world.states.view("three", MODELS)
+    other.learn("one", a=1.0)
+    other.learn("two", b=1.0)
+    assert world.states.view("three", MODELS) is unchanged
+    world.store.reads.clear()
+    world.states.changed([state_key("app", "plain", context) for context in (None, "one", "two", "never asked")])
+    assert world.store.reads == []
+    assert world.states.view("one", MODELS) == other.states.view("one", MODELS)
+    assert world.states.view("three", MODELS) == blend(None, other.states.view(None, MODELS))
+    assert sorted(set(world.store.reads)) == [state_key("app", "plain", context) for context in (None, "one")]
+
+
+def test_what_another_learned_of_other_states_changes_nothing() -> None:
+    """Neither another application's states, nor those of another policy or of contexts not held, are read."""
+    world = World()
+    world.learn("user", a=1.0)
+    views = [world.states.view(context, MODELS) for context in (None, "user")]
+    world.store.reads.clear()
+    keys = [state_key("apple", "plain", None), state_key("app", "plain+conformal", "x"), state_key("app", "vote", None)]
+    world.states.changed(keys)
+    assert all(world.states.view(c, MODELS) is view for c, view in zip((None, "user"), views, strict=True))
+    assert world.store.reads == []
+
+
+def test_what_cannot_be_read_anew_stays_as_it_was() -> None:
+    """A disk that fails costs the news of others, not what is known already; it is tried again at the next change."""
+    world = World()
+    world.learn(a=1.0)
+    known = world.states.view(None, MODELS)
+    key = state_key("app", "plain", None)
+    world.store.broken = True
+    world.states.changed([key])
+    assert world.states.view(None, MODELS) == known
+    World(world.store).write()
+    world.store.broken = False
+    world.states.changed([key])
+    assert world.states.view(None, MODELS) == known
+
+
+TWO = st.lists(
+    st.tuples(
+        st.integers(0, 1),
+        st.sampled_from(["view", "commit", "report", "news", "lost"]),
+        st.sampled_from([None, "one", "a/b é"]),
+    ),
+    max_size=40,
+)
+
+
+@given(TWO)
+def test_two_frontends_come_to_see_the_same(steps: list[tuple[int, str, str | None]]) -> None:
+    """However commits, their reports and their news follow each other, each sees in the end what the store has.
+
+    News that come between a commit and its report count again after the report, as the links see to it.
+    """
+    store = Disk(ManualClock())
+    worlds = [World(store), World(store)]
+    worlds[1].observed = 1_000
+    reports: list[list[tuple[str | None, Mapping[str, State]]]] = [[], []]
+    news: list[list[str] | None] = [[], []]
+    again: list[list[str]] = [[], []]
+
+    def report(n: int) -> None:
+        for context, made in reports[n]:
+            worlds[n].states.applied(made, context)
+        worlds[n].states.changed(again[n])
+        reports[n].clear()
+        again[n].clear()
+
+    def hear(n: int) -> None:
+        heard, news[n] = news[n], []
+        if heard is None:
+            worlds[n].states.outdated()
+            again[n] += store.scan("") if reports[n] else []
+        else:
+            worlds[n].states.changed(heard)
+            again[n] += heard if reports[n] else []
+
+    for n, step, context in steps:
+        if step == "view":
+            worlds[n].states.view(context, MODELS)
+            worlds[n].turn()
+        elif step == "commit":
+            report(n)  # a transaction begins when the one before it has been reported
+            made = worlds[n].write(worlds[n].states.adds(State(1.0, {"a": (1.0, 0.5)}), context, MODELS))
+            reports[n].append((context, made))
+            told = news[1 - n]
+            news[1 - n] = None if told is None else [*told, *made]
+        elif step == "report":
+            report(n)
+        elif step == "news":
+            hear(n)
+        else:  # the link breaks, and is there again
+            news[n] = None
+    for n, world in enumerate(worlds):
+        hear(n)
+        report(n)
+        fresh = World(store)
+        for context in (None, "one", "a/b é"):
+            assert world.states.view(context, MODELS) == fresh.states.view(context, MODELS)
 
 
 # When reading takes long

@@ -34,7 +34,7 @@ _COUNTED: dict[str, Any] = {
                 "bounded": 36,
                 "size": 1.25,
             },
-            "latency": {"le": [0.001, 0.01], "counts": [7, 2, 1], "sum": 0.05, "p50_ms": 0.8, "p99_ms": 9.0},
+            "latency": {"le": [0.001, 0.01], "counts": [7, 2, 1], "sum": 0.05, "recent": [0, 0, 0]},
             "weights": {"svm": 0.7, "new": 0.3},
             "observations": 5,
             "duplicates": 1,

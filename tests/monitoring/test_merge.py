@@ -26,7 +26,7 @@ def test_one_snapshot_stays_as_it_is(snapshot: dict[str, Any]) -> None:
 
 
 def test_what_is_not_a_count_is_not_added() -> None:
-    """The slowest quantile, the largest cap, any weights, and the first reason for a failure are shown."""
+    """The slowest quantile, the largest cap, any weights, whether one drains, and the first reason for a failure."""
     a = {"p99_ms": 3.0, "cap": 4, "weights": {"m": 0.5}, "failing": None, "draining": False, "ready": {"x": None}}
     b = {"p99_ms": 9.0, "cap": 2, "weights": {"m": 0.4}, "failing": "disk full", "draining": True, "ready": {"x": "no"}}
     assert merge([a, b]) == {
@@ -34,10 +34,24 @@ def test_what_is_not_a_count_is_not_added() -> None:
         "cap": 4,
         "weights": {"m": 0.5},
         "failing": "disk full",
-        "draining": False,
+        "draining": True,
         "ready": {"x": "no"},
     }
     assert merge([]) == {}
+
+
+def test_all_must_be_ready() -> None:
+    """A replica that one frontend cannot reach is shown as that frontend sees it; its process is one and the same."""
+    ready, lost = {"state": "ready", "pid": 7, "inflight": 2}, {"state": "connecting", "pid": None, "inflight": 0}
+    assert merge([ready, lost]) == merge([lost, ready]) == {"state": "connecting", "pid": 7, "inflight": 2}
+    assert merge([ready, ready]) == {"state": "ready", "pid": 7, "inflight": 4}
+    assert merge([{"ready": True}, {"ready": False}]) == {"ready": False}
+
+
+def test_each_frontend_has_a_cap_of_its_own() -> None:
+    """What is told by a frontend's name stays apart."""
+    caps = [{"cap": 4, "caps": {"frontend/0": 4}}, {"cap": 9, "caps": {"frontend/1": 9}}]
+    assert merge(caps) == {"cap": 9, "caps": {"frontend/0": 4, "frontend/1": 9}}
 
 
 def test_what_is_in_the_store_is_not_added_up() -> None:

@@ -22,7 +22,7 @@ def read(page: bytes) -> Samples:
 @pytest.fixture
 def value(document: Any, counted: dict[str, Any]) -> Callable[..., float]:
     """The value of one sample."""
-    samples = read(render_metrics(document(counted), counted))
+    samples = read(render_metrics(document(counted), counted, counted))
     return lambda name, **labels: samples[name, frozenset(labels.items())]
 
 
@@ -61,7 +61,7 @@ def test_latency_is_a_real_histogram(value: Any) -> None:
 
 def test_without_a_frontend_the_page_still_reads(document: Any) -> None:
     """What nobody counted has no sample; what control knows itself does."""
-    samples = read(render_metrics(document({}, 0), {}))
+    samples = read(render_metrics(document({}, 0), {}, {}))
     assert samples["skysail_frontends", frozenset()] == 0
     assert ("skysail_answers_total", frozenset({("app", "digits")})) not in samples
     assert samples["skysail_app_ready", frozenset({("app", "digits")})] == 0

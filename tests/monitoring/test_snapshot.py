@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import json
+from unittest.mock import Mock
 
-from skysail.monitoring.snapshot import memory_bytes, why
+import pytest
+
+from skysail.batching.station import Station
+from skysail.monitoring.snapshot import _learned, memory_bytes, why
 from skysail.selection.losses import ZeroOne
 from skysail.types import Cover, Decision, Distribution, Notes, Observation
 
@@ -94,6 +98,19 @@ def test_an_input_is_told_only_where_it_was_kept() -> None:
     assert why(make(), None)["input"] is None
     assert why(make(input=b"[1]\xff"), None)["input"] == "[1]\\xff"
     assert why(make(), None)["input_digest"] == "0102"
+
+
+def test_a_replica_tells_what_it_has_learned_of_its_batches() -> None:
+    """Nothing before the first; then the line's parts, in milliseconds, and how many rows it may be given."""
+    station = Station(Mock(), Mock(cap=7))
+    assert _learned(station) is None
+    for n in range(64):
+        station.estimator.add(1 + n % 8, 0.002 + 0.001 * (1 + n % 8), 1.0)
+    line = _learned(station)
+    assert line is not None
+    assert line["cap"] == 7
+    assert line["fixed_ms"] + 4 * line["row_ms"] == pytest.approx(6.0, rel=0.1)
+    assert line["band_ms"] >= 0
 
 
 def test_memory_is_a_plausible_number_of_bytes() -> None:

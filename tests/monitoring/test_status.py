@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 
 
 def test_applications_show_how_they_do(document: Any, counted: dict[str, Any]) -> None:
@@ -10,7 +11,7 @@ def test_applications_show_how_they_do(document: Any, counted: dict[str, Any]) -
     app = document(counted)["apps"]["digits"]
     assert (app["answers"], app["defaults"], app["weights"]) == (10, {"deadline": 2}, {"svm": 0.7, "new": 0.3})
     assert app["effective_accuracy"] == 0.75
-    assert app["latency_ms"] == {"p50": 0.8, "p99": 9.0}
+    assert app["latency_ms"] == {"p50": pytest.approx(5 / 7), "p99": 10.0}
     assert app["ready"]
 
 

@@ -12,9 +12,9 @@ REF = ModelRef("svm", 2)
 NAMES = ["svm@2/0", "svm@2/1"]
 
 
-def loaded(*names: str) -> Readiness:
+def loaded(*names: str, frontends: int = 1) -> Readiness:
     """What is known after these replicas loaded."""
-    readiness = Readiness()
+    readiness = Readiness(frontends)
     for name in names:
         readiness.started(name)
         readiness.reported(name, {"state": "loading"})
@@ -24,17 +24,30 @@ def loaded(*names: str) -> Readiness:
 
 def test_all_replicas_and_all_frontends_make_a_version_ready() -> None:
     """Each missing part is named, until there is none."""
-    readiness = loaded("svm@2/0")
+    readiness = loaded("svm@2/0", frontends=2)
     assert "svm@2/1 had not loaded" in readiness.lacking(REF, NAMES)
     readiness.reported("svm@2/1", {"state": "ready"})
     assert "no frontend was there" in readiness.lacking(REF, NAMES)
     readiness.connected(0)
-    readiness.connected(1)
     readiness.answered(0, REF)
-    assert "no frontend had got an answer" in readiness.lacking(REF, NAMES)
+    assert "1 of 2 frontends were not there" in readiness.lacking(REF, NAMES)
     assert not readiness.ready(REF, NAMES)
-    readiness.disconnected(1)
+    readiness.connected(1)
+    assert "1 of 2 frontends had got no answer" in readiness.lacking(REF, NAMES)
+    assert not readiness.ready(REF, NAMES)
+    readiness.answered(1, REF)
     assert readiness.ready(REF, NAMES)
+    readiness.disconnected(0)
+    readiness.connected(2)
+    assert not readiness.ready(REF, NAMES)
+
+
+def test_the_only_frontend_is_waited_for_too() -> None:
+    """One that is there and has said nothing is told from one that is not there."""
+    readiness = loaded(*NAMES)
+    assert "no frontend was there" in readiness.lacking(REF, NAMES)
+    readiness.connected(0)
+    assert "no frontend had got an answer" in readiness.lacking(REF, NAMES)
 
 
 def test_a_failed_load_says_why_with_its_traceback() -> None:

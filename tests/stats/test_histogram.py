@@ -46,6 +46,7 @@ def test_recent_forgets_what_was_two_turns_ago() -> None:
     for _ in range(10):
         histogram.record(0.001)
     assert histogram.recent(0.99) == pytest.approx(0.001, rel=0.25)
+    assert sum(histogram.window()) == 10
     assert sum(histogram.counts) == 1010
 
 

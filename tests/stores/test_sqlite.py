@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from skysail.errors import StoreError
+from skysail.stores import sqlite
 from skysail.stores.base import Add, Block, ObservationWrite, Writes
 from skysail.stores.sqlite import SQLiteStore
 from skysail.types import Observation, State
@@ -115,10 +116,9 @@ def test_a_full_disk_fails_whole_transactions_and_passes(store: SQLiteStore) -> 
     assert store.get("k") == State(1.0, {"a": (1.0,)})
 
 
-def test_a_lock_held_elsewhere_is_a_store_error(store: SQLiteStore) -> None:
+def test_a_lock_held_elsewhere_is_a_store_error(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that will not let go is waited for, then reported; afterwards writing goes on."""
-    assert store._writer is not None
-    store._writer.execute("PRAGMA busy_timeout = 1")
+    monkeypatch.setattr(sqlite, "_WRITE_TRIES", 3)
     other = sqlite3.connect(store.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreError, match=r"locked; another process holds it"):

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import socket
 import stat
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
 from skysail.errors import ConfigError
-from skysail.supervisor.sockets import bind_tcp, bind_unix, run_folder
+from skysail.supervisor.sockets import bind_shared, bind_tcp, bind_unix, run_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +21,40 @@ def test_a_taken_port_is_named_with_the_remedy() -> None:
         assert port > 0
         with pytest.raises(ConfigError, match=rf"127\.0\.0\.1:{port} is taken.*stop it, or set \[server\] admin_port"):
             bind_tcp("127.0.0.1", port, "admin_port")
+
+
+def test_connections_are_shared_out_among_sockets_of_one_port() -> None:
+    """Each of three sockets gets some of a hundred connections, and together they get all."""
+    with ExitStack() as stack:
+        shared = [stack.enter_context(sock) for sock in bind_shared("127.0.0.1", 0, "port", 3)]
+        address = shared[0].getsockname()
+        assert {sock.getsockname() for sock in shared} == {address}
+        for _ in range(100):
+            stack.enter_context(socket.create_connection(address))
+        got = [accepted(sock) for sock in shared]
+        assert sum(got) == 100
+        assert min(got) > 0
+
+
+def accepted(sock: socket.socket) -> int:
+    """How many connections wait in a socket, none of which does any longer."""
+    count = 0
+    while True:
+        try:
+            sock.accept()[0].close()
+        except BlockingIOError:
+            return count
+        count += 1
+
+
+def test_sockets_that_are_shared_are_not_shared_with_another_server() -> None:
+    """A second server of the same user is told that the port is taken, however many frontends either has."""
+    with ExitStack() as stack:
+        shared = [stack.enter_context(sock) for sock in bind_shared("127.0.0.1", 0, "port", 2)]
+        port = shared[0].getsockname()[1]
+        for count in (1, 2):
+            with pytest.raises(ConfigError, match=rf"127\.0\.0\.1:{port} is taken"):
+                bind_shared("127.0.0.1", port, "port", count)
 
 
 @pytest.mark.parametrize("host", ["no such host", "192.0.2.1"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,10 +13,12 @@ import pytest
 
 import skysail.stores
 from skysail.stores.base import Store, Writes, Written
+from skysail.stores.changes import changed
 from skysail.stores.memory import MemoryStore
 from skysail.stores.open import open_store
 from skysail.stores.sqlite import SQLiteStore
-from skysail.testing.stores import DURABLE_LAWS, LAWS, MakeStore, check_store
+from skysail.testing.stores import DURABLE_LAWS, LAWS, MakeStore, check_store, is_shared_by_processes
+from skysail.types import State
 
 URLS: dict[type[Store], str] = {MemoryStore: "memory://", SQLiteStore: "sqlite:///state.db"}
 """Where each store can be tried."""
@@ -72,6 +75,35 @@ class Careless(MemoryStore):
 
 class Forgetful(MemoryStore):
     durable = True
+
+
+class Stale(SQLiteStore):
+    """Adds to the states that this process knows, whatever others have made of them."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._mine: dict[str, State] = {}
+
+    def write(self, writes: Writes) -> Written:
+        plain = [replace(write, adds=()) for write in writes.observations]
+        first = super().write(Writes(writes.blocks, writes.completions, plain)).first
+        adds = [add for write, new in zip(writes.observations, first, strict=True) if new for add in write.adds]
+        made = changed(self._mine, adds)
+        self._mine.update(made)
+        return Written(first, made)
+
+
+def make_stale(folder: Path) -> Store:
+    """An open store of that kind; a function with a name, for another process calls it."""
+    store = Stale(folder / "state.db")
+    store.open()
+    return store
+
+
+def test_a_store_that_does_not_look_is_found(tmp_path: Path) -> None:
+    """Additions to what one process alone has seen are no sum, and the law of two processes says so."""
+    with pytest.raises(AssertionError, match="another state"):
+        is_shared_by_processes(make_stale, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from skysail.errors import ConfigError, InvalidRequest, SkysailError, TooLarge
 from skysail.monitoring.merge import merge
 from skysail.monitoring.metrics import render_metrics
 from skysail.monitoring.status import status
+from skysail.monitoring.totals import Totals
 from skysail.registry.control import LOAD_TIMEOUT, Control
 
 __all__ = ["AdminApi"]
@@ -44,6 +45,8 @@ class AdminApi:
         self._parent = parent
         self._frontends = frontends
         self._root = config.root
+        self._wanted = config.server.frontends
+        self._totals = Totals()
         self._check_policy = check_policy
 
     def routes(self) -> list[Route]:
@@ -165,7 +168,7 @@ class AdminApi:
 
     async def status(self, request: Request) -> Response:
         """Everything at a glance; with `?context=`, the weights that this context has."""
-        document, _ = await self._status()
+        document, *_ = await self._status()
         context = request.query_params.get("context")
         if context is not None:
             if not 1 <= len(context.encode()) <= 256:
@@ -176,14 +179,16 @@ class AdminApi:
 
     async def metrics(self, request: Request) -> Response:
         """The same for Prometheus."""
-        return Response(render_metrics(*await self._status()), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        page = render_metrics(*await self._status())
+        return Response(page, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def logs(self, request: Request) -> Response:
         """The last lines that a process of the server printed."""
         name = request.path_params["process"]
         return _json({"process": name, "lines": await self._parent.logs(name)})
 
-    async def _status(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    async def _status(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """The document, and what frontends count: those that run, and all that ever ran."""
         snapshots, children = await asyncio.gather(self._frontends.ask("stats"), self._parent.children())
         counted = merge(snapshots)
         document = status(
@@ -193,8 +198,9 @@ class AdminApi:
             failures=self._control.readiness.failures,
             counted=counted,
             frontends=len(self._frontends),
+            wanted=self._wanted,
         )
-        return document, counted
+        return document, counted, self._totals.add(snapshots)
 
     async def _weigh(self, name: str, app: dict[str, Any], context: str) -> None:
         try:

@@ -58,12 +58,23 @@ class ControlSpec(msgspec.Struct, frozen=True):
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: the parent's SIGTERM is ours."""
+    """uvicorn for a process that is told when to stop: without its signal handlers, for SIGTERM is ours, and without
+    its loop, which looks ten times a second whether to stop, and makes the date of the answers meanwhile (so they have
+    none). An idle process does not wake.
+    """
+
+    def __init__(self, config: uvicorn.Config, stopping: asyncio.Event) -> None:
+        super().__init__(config)
+        self._stopping = stopping
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         """Leave signals alone."""
         yield
+
+    async def main_loop(self) -> None:
+        """Serve until told to stop."""
+        await self._stopping.wait()
 
 
 async def serve(spec: ControlSpec) -> None:
@@ -90,7 +101,7 @@ async def _run(
     http: socket.socket,
     stopping: asyncio.Event,
 ) -> None:
-    readiness = Readiness()
+    readiness = Readiness(config.server.frontends)
     parent = ParentLink(readiness)
     parent.link = await open_link(socket.socket(fileno=spec.link_fd), parent)
     frontends = FrontendLinks(readiness, config.server.drain)
@@ -109,10 +120,9 @@ async def _run(
         await control.start()
         running.append(tasks.create_task(serve_links(links, frontends, frontends.connected, frontends.lost)))
         running.append(tasks.create_task(_start(control, parent, config)))
-        server = _http(AdminApi(control, parent, frontends, config, check_policy), config)
+        server = _http(AdminApi(control, parent, frontends, config, check_policy), config, stopping)
         serving = tasks.create_task(server.serve(sockets=[http]))
         await stopping.wait()
-        server.should_exit = True
         await serving
         for task in running:
             task.cancel()
@@ -162,7 +172,7 @@ def _artifacts(store: Store, spec: ControlSpec) -> Path:
     return (store.path.absolute().parent if isinstance(store, SQLiteStore) else Path(spec.run)) / "artifacts"
 
 
-def _http(api: AdminApi, config: Config) -> _Server:
+def _http(api: AdminApi, config: Config, stopping: asyncio.Event) -> _Server:
     name = config.server.token_env
     token = None if name is None else os.environ.get(name)
     return _Server(
@@ -174,8 +184,10 @@ def _http(api: AdminApi, config: Config) -> _Server:
             log_level="warning",
             access_log=False,
             server_header=False,
+            date_header=False,
             timeout_graceful_shutdown=_CLOSING,
-        )
+        ),
+        stopping,
     )
 
 

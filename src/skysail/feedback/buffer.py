@@ -13,7 +13,7 @@ from skysail.stores.base import Block, Completion, ObservationWrite, Writes
 from skysail.stores.blocks import parse_key
 from skysail.types import Decision, State
 
-__all__ = ["RECENT", "Buffer", "Done", "Flight", "LedgerLimits"]
+__all__ = ["RECENT", "Buffer", "Done", "Flight", "Flushed", "LedgerLimits"]
 
 RECENT = 2 << 20
 """Bytes of written decisions that are remembered, unless the limits say otherwise."""
@@ -21,6 +21,9 @@ RECENT = 2 << 20
 Done = Callable[[bool | StoreError, Mapping[str, State]], None]
 """Told, on the event loop, what became of an observation: whether it was the first of its id, or why it is not kept;
 and the states, by key, that its transaction made (of other observations too)."""
+
+Flushed = Callable[[bool], None]
+"""Told, on the event loop, that decisions are in the store, or that they could not be written."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +60,8 @@ class Flight:
     size: int
     completions: list[Completion]
     observations: list[tuple[ObservationWrite, Done]]
+    flushed: list[Flushed]
+    """Who waits for these decisions."""
 
     def writes(self, frontend: int, boot: int, time: float) -> Writes:
         """The transaction."""
@@ -85,6 +90,7 @@ class Buffer:
     recent: Recent[int, bytes] = field(init=False)
     completions: deque[Completion] = field(init=False)
     observations: deque[tuple[ObservationWrite, Done]] = field(default_factory=deque)
+    flushed: list[Flushed] = field(default_factory=list)
     dropped: int = 0
 
     def __post_init__(self) -> None:
@@ -127,6 +133,19 @@ class Buffer:
         if write.decision is not None:
             self.recent.put(self._counter(write.observation.id), write.decision)
 
+    def tell_flushed(self, flushed: Flushed) -> bool:
+        """Have somebody told when every decision that is here now has been written; `False` if all of them have been.
+
+        Those that wait go with the next flight, and no flight begins before the last has landed.
+        """
+        if self.waiting:
+            self.flushed.append(flushed)
+        elif self.flight is not None:
+            self.flight.flushed.append(flushed)
+        else:
+            return False
+        return True
+
     def find(self, id: str) -> Decision | None:
         """A decision of this boot that is in memory."""
         counter = self._counter(id)
@@ -145,8 +164,8 @@ class Buffer:
     def take(self) -> Flight:
         """All that waits (of the observations, a group), as one transaction. There is one flight at a time."""
         group = [self.observations.popleft() for _ in range(min(len(self.observations), self.limits.group))]
-        flight = Flight(self.waiting, self.waiting_bytes, list(self.completions), group)
-        self.waiting, self.waiting_bytes = {}, 0
+        flight = Flight(self.waiting, self.waiting_bytes, list(self.completions), group, self.flushed)
+        self.waiting, self.waiting_bytes, self.flushed = {}, 0, []
         self.completions.clear()
         self.flight = flight
         return flight
@@ -171,6 +190,13 @@ class Buffer:
         self.waiting_bytes += flight.size
         self.completions.extendleft(reversed(flight.completions))
         return [done for _, done in refused]
+
+    def not_flushed(self) -> list[Flushed]:
+        """Whoever waits for decisions, to be told that they were not written."""
+        waiting, self.flushed = self.flushed, []
+        if self.flight is not None:
+            waiting += self.flight.flushed
+        return waiting
 
     def _counter(self, id: str) -> int:
         """The counter of an id of this boot; -1 for any other id."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 
 import msgspec
@@ -25,18 +25,32 @@ class Calibration:
     """Says what holds the label of each query, and learns from labels how much is enough.
 
     The store is the truth, as for `States`: what is in memory was read from it, and is replaced by what each
-    transaction made. Another policy, kind of output or target has its own keys, and so begins anew.
+    transaction made, or read anew where another frontend has made it. Another policy, kind of output or target has its
+    own keys, and so begins anew. `run` is how the ids of this run's decisions begin, `frontends` how many there are.
     """
 
-    def __init__(self, app: str, policy: str, conformal: Conformal, store: Store, reads: Reads) -> None:
+    def __init__(
+        self,
+        app: str,
+        policy: str,
+        conformal: Conformal,
+        store: Store,
+        reads: Reads,
+        *,
+        run: str = "",
+        frontends: int = 1,
+    ) -> None:
         self.policy = policy
         self.conformal = conformal
+        self._run = run
+        self._frontends = frontends
         self._store = store
         self._reads = reads
         place = partial(state_key, app, f"{policy}+conformal")
         self._total = place(f"{conformal.kind.name} {conformal.target:g}")
         self._table = place(conformal.kind.name)
         self._states: tuple[State, State] | None = None
+        self._fresh = False
         self._known: Known | None = None
         self._given = 0
         self._lag: float | None = None
@@ -55,7 +69,7 @@ class Calibration:
         self._given += 1
         rate = self.conformal.rate
         if self._lag is not None:
-            rate /= 1.0 + rate * self._lag
+            rate /= 1.0 + rate * self._lag * self._frontends  # each answers about as many
         other = draw * 1e6 % 1.0  # of the same draw, digits that no policy has used
         return self._now().cover(answer, outputs, trust, draw=other, rate=rate, order=self._given)
 
@@ -68,7 +82,7 @@ class Calibration:
         if deltas is None:
             return ()
         lag = self._given - cover.order
-        if lag >= 0:  # else it is of an earlier run
+        if lag >= 0 and decision.id.startswith(self._run):  # else it is of an earlier run, or of another frontend
             self._lag = lag if self._lag is None else self._lag + _NEW * (lag - self._lag)
         return Add(self._total, deltas[0], 1.0), Add(self._table, deltas[1], self.conformal.forget)
 
@@ -79,21 +93,34 @@ class Calibration:
             self._states = states.get(self._total, total), states.get(self._table, table)
             self._known = None
 
+    def changed(self, keys: Collection[str]) -> None:
+        """Others have added to the states of these keys."""
+        if self._total in keys or self._table in keys:
+            self.outdated()
+
+    def outdated(self) -> None:
+        """Others may have added to what is known: it is read anew."""
+        self._fresh = False
+        self._known = None
+
     def tally(self) -> Tally:
         """How what was said turned out so far."""
         return self._now().tally()
 
     def _now(self) -> Known:
         if self._known is None:
-            states = self._states or self._reads.run(self._read)
-            if states is None:
-                return Known(self.conformal, State(), State())
-            self._states, self._known = states, Known(self.conformal, *states)
+            if not self._fresh:
+                self._reads.run(self._read)
+            known = Known(self.conformal, *(self._states or (State(), State())))
+            if not self._fresh:
+                return known
+            self._known = known
         return self._known
 
-    def _read(self) -> tuple[State, State] | None:
-        """The total and the table; `None` where they cannot be read, which is tried again for the next query."""
+    def _read(self) -> None:
+        """Read the total and the table; where they cannot be read, they stay as they were until the next query."""
         try:
-            return self._store.get(self._total) or State(), self._store.get(self._table) or State()
+            states = self._store.get(self._total) or State(), self._store.get(self._table) or State()
         except StoreError:
-            return None
+            return
+        self._states, self._fresh = states, True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -12,9 +12,10 @@ from typing import Self
 from skysail.clock import Clock
 from skysail.config.schema import LedgerConfig
 from skysail.errors import StoreError
-from skysail.feedback.buffer import RECENT, Buffer, Done, Flight, LedgerLimits
+from skysail.feedback.buffer import RECENT, Buffer, Done, Flight, Flushed, LedgerLimits
 from skysail.feedback.records import complete, decode_decision
 from skysail.feedback.writer import Writer
+from skysail.ids import id_prefix
 from skysail.stores.base import Completion, ObservationWrite, Store, Written
 from skysail.types import Decision, Observation, State
 
@@ -68,6 +69,9 @@ class Ledger:
     boot: int
     """The number of this run, which is in the ids of its decisions; there after `start`."""
 
+    on_commit: Callable[[Mapping[str, State]], None] | None
+    """Told of each transaction and the states that it made, after those whose observations are in it."""
+
     def __init__(
         self,
         store: Store,
@@ -79,6 +83,7 @@ class Ledger:
     ) -> None:
         self.store = store
         self.frontend = frontend
+        self.on_commit = None
         self._clock = clock
         self._config = config
         self._limits = limits or LedgerLimits(recent=min(RECENT, config.bytes // 4))
@@ -105,7 +110,7 @@ class Ledger:
         except BaseException:
             await self._writer.aclose()
             raise
-        self._buffer.prefix = f"{self.frontend:02x}-{self.boot:06x}-"  # of the ids that `IdSource` makes
+        self._buffer.prefix = id_prefix(self.frontend, self.boot)
         self._prune_at = self._clock.monotonic() + _PRUNE_EVERY
         self._closed = False
         self._idle.set()
@@ -151,17 +156,32 @@ class Ledger:
 
         `done` gets `True` for the first observation of an id, `False` for a later one (which changed nothing), or the
         `StoreError` because of which it is not kept; and the states that its transaction made. Transactions are told in
-        their order, each before the next begins: so these states are the newest of this frontend. `done` is never
-        called before this method has returned.
+        their order, each before the next begins: so these states are the newest that this frontend made. `done` is
+        never called before this method has returned.
         """
         if self._resting or self._closed or len(self._buffer.observations) >= self._limits.observations:
             self._loop.call_soon(done, self._refusal(), {})
             return
         self._buffer.observe(write, done)
         if self._buffer.flight is None and len(self._buffer.observations) == 1:
-            # Not now but in the next turn: the rest of a list of observations comes into the same commit.
-            self._disarm()
-            self._timer = self._loop.call_soon(self._due)
+            self._soon()
+
+    @property
+    def committing(self) -> bool:
+        """Whether a transaction is under way of which nothing has been told yet."""
+        return self._buffer.flight is not None
+
+    def flush(self, flushed: Flushed) -> None:
+        """Write the decisions that are here now without waiting for others; `flushed` hears whether they are written.
+
+        For another frontend, that was given feedback on one of them. `flushed` may be called at once.
+        """
+        if self._resting or (self._closed and not self._buffer.empty):
+            flushed(False)
+        elif not self._buffer.tell_flushed(flushed):
+            flushed(True)
+        elif self._buffer.flight is None:
+            self._soon()
 
     def find(self, id: str) -> Decision | None:
         """A decision with all late outputs that came; `None` if it is unknown or older than is kept. Not to be changed.
@@ -199,6 +219,11 @@ class Ledger:
     def _arm(self, delay: float) -> None:
         if not self._closed:
             self._timer = self._loop.call_later(delay, self._due)
+
+    def _soon(self) -> None:
+        """Commit not now but in the next turn: the rest of a list of observations comes into the same transaction."""
+        self._disarm()
+        self._timer = self._loop.call_soon(self._due)
 
     def _disarm(self) -> None:
         if self._timer is not None:
@@ -238,6 +263,10 @@ class Ledger:
         self._buffer.landed()
         for (_, done), first in zip(flight.observations, written.first, strict=True):
             self._tell(done, first, written.states)
+        for flushed in flight.flushed:
+            flushed(True)
+        if self.on_commit is not None:
+            self.on_commit(written.states)
         self._unpruned += flight.size
         if self._clock.monotonic() >= self._prune_at or self._unpruned > self._config.bytes // 8:
             self._prune()
@@ -249,8 +278,11 @@ class Ledger:
         if not isinstance(error, StoreError):
             error = StoreError(f"a transaction failed: {error!r}; this is a fault of a policy, or of Skysail")
         self._failing = error
+        waiting = self._buffer.not_flushed()
         for done in self._buffer.returned():
             self._tell(done, error, {})
+        for flushed in waiting:
+            flushed(False)
         self._resting = True
         self._disarm()
         self._arm(self._retry)
@@ -258,7 +290,7 @@ class Ledger:
 
     def _go_on(self) -> None:
         """After a job: begin the next commit if somebody waits for it, else see to it that it comes in time."""
-        if self._buffer.observations:
+        if self._buffer.observations or self._buffer.flushed:
             self._commit()
         elif not self._buffer.empty and self._timer is None:
             self._arm(self._limits.flush)

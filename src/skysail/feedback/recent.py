@@ -59,6 +59,10 @@ class Recent(Generic[_K, _V]):
         self._young.pop(key, None)
         self._old.pop(key, None)
 
+    def clear(self) -> None:
+        """Forget all entries."""
+        self._young, self._old, self._weight = {}, {}, 0
+
     def _grow(self, weight: int) -> None:
         self._weight += weight
         if self._weight >= self._half:

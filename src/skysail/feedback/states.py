@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from skysail.errors import StoreError
 from skysail.feedback.reads import Reads
@@ -76,10 +76,11 @@ class States:
 
     The store is the truth. What is held in memory was read from it, and is replaced by what each transaction made: so
     memory never differs from what this frontend has committed, and a context that was not used for longest is let go
-    without being written. A context that is not held is read here and now, within the budget of `reads`; beyond that
-    its query is served from the state of all, and the context read for the next query. Only queries bring contexts
-    into memory, feedback does not. A state that cannot be read counts as never learned, because a broken disk must not
-    stop predictions. Another policy has its own object, and its own keys.
+    without being written. What another frontend committed is read by the next query that needs it (`changed`). A
+    context that is not held is read here and now, within the budget of `reads`; beyond that its query is served from
+    the state of all, and the context read for the next query. Only queries bring contexts into memory, feedback does
+    not. A state that cannot be read counts as never learned, because a broken disk must not stop predictions. Another
+    policy has its own object, and its own keys.
     """
 
     def __init__(
@@ -155,12 +156,35 @@ class States:
             if own is not None and own is not held.state:
                 self._held.put(context, _Held(own))
 
+    def changed(self, keys: Iterable[str]) -> None:
+        """Others have added to the states of these keys: what is held of them is not what the store has any more.
+
+        A context is let go, and is cold for its next query. The state of all is read anew, and until it can be read,
+        stays what it was. Keys of another policy's states are left alone.
+        """
+        start = self._key(None)
+        for key in keys:
+            if key == start:
+                self._outdate()
+            elif key.startswith(start):
+                self._held.drop(unquote(key[len(start) :]))
+
+    def outdated(self) -> None:
+        """Others may have added to any state: all of them are read anew."""
+        self._outdate()
+        self._held.clear()
+
+    def _outdate(self) -> None:
+        self._everyone = _Held(self._everyone.state, known=False)
+        self._version += 1
+
     def _key(self, context: str | None) -> str:
         return state_key(self._app, self.policy.name, context)
 
     def _view_of_all(self, models: tuple[str, ...]) -> State:
         if not self._everyone.known:
-            self._everyone = self._reads.run(partial(self._read, None))
+            read = self._reads.run(partial(self._read, None))
+            self._everyone = read if read.known else _Held(self._everyone.state, known=False)
         everyone = self._everyone
         return everyone.keep(self._entered(everyone.state, models).only(models), models, self._version)
 

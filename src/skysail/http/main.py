@@ -23,6 +23,7 @@ from skysail.config.schema import Config
 from skysail.errors import InvalidRequest, SkysailError
 from skysail.http.dataplane import DataPlane
 from skysail.http.hub import Limits
+from skysail.http.peers import Peers
 from skysail.http.server import HttpServer
 from skysail.malloc import keep_memory
 from skysail.stores.open import open_store
@@ -48,6 +49,9 @@ class FrontendSpec(msgspec.Struct, frozen=True):
     index: int
     data_fd: int
     lifeline_fd: int
+    frontends: tuple[str, ...] = ()
+    """Where each frontend of the server listens for the others; where there are others, `listen_fd` is this one's."""
+    listen_fd: int | None = None
 
 
 class _Control(Listener):
@@ -114,6 +118,7 @@ async def serve(spec: FrontendSpec, config: Config) -> None:
         await frontend.start(tasks)
         control.frontend = frontend
         link = tasks.create_task(keep_link(str(Path(spec.run) / "control.sock"), control, control.connected))
+        peers = _peers(tasks, spec, frontend)
         plane = DataPlane(frontend.engine, frontend, max_rows=config.server.max_rows, token=_token(config))
         server = HttpServer(plane, _limits(config))
         frontend.http = server
@@ -129,6 +134,15 @@ async def serve(spec: FrontendSpec, config: Config) -> None:
         await server.drain(drain)
         link.cancel()
         await frontend.aclose()
+        if peers is not None:
+            peers.cancel()  # only now: until all is written, others may ask for it
+
+
+def _peers(tasks: asyncio.TaskGroup, spec: FrontendSpec, frontend: Frontend) -> asyncio.Task[None] | None:
+    """The links to the other frontends, where there are others."""
+    if spec.listen_fd is None:
+        return None
+    return tasks.create_task(Peers(frontend, spec.index, spec.frontends).run(socket.socket(fileno=spec.listen_fd)))
 
 
 def _calm_collector() -> None:

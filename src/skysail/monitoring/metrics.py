@@ -1,6 +1,7 @@
 """The `/metrics` page: the same snapshot as `/status`, in the text format of Prometheus.
 
-Nothing is counted here: each scrape reads the counters of the frontends, which start from zero with their process.
+Nothing is counted here: each scrape reads the counters of the frontends, which start from zero with their process;
+`skysail.monitoring.totals` remembers those of processes that are gone.
 """
 
 from __future__ import annotations
@@ -27,32 +28,40 @@ class _Family(NamedTuple):
     labels: tuple[str, ...]
     samples: Callable[[_Status], _Samples]
 
+    @property
+    def counts(self) -> bool:
+        """Whether it is a counter."""
+        return self.name.endswith("_total")
 
-def render_metrics(status: _Status, counted: Mapping[str, Any]) -> bytes:
-    """The page, from the `/status` document and the merged snapshot of the frontends; see docs/reference/metrics.md."""
+
+def render_metrics(status: _Status, counted: Mapping[str, Any], totals: Mapping[str, Any]) -> bytes:
+    """The page, from the `/status` document, the merged snapshot of the frontends, and the `skysail.monitoring.totals`
+    that counters are taken from; see docs/reference/metrics.md.
+    """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Page(status, counted))
+    registry.register(_Page(status, counted, totals))
     return generate_latest(registry)
 
 
 class _Page(Collector):
     """What Prometheus's library asks for the metrics of one scrape."""
 
-    def __init__(self, status: _Status, counted: Mapping[str, Any]) -> None:
+    def __init__(self, status: _Status, counted: Mapping[str, Any], totals: Mapping[str, Any]) -> None:
         self._status = status
         self._counted = counted
+        self._totals = totals
 
     def collect(self) -> Iterator[Metric]:
         """Every metric with its samples; what no frontend told is left out."""
         for family in _FAMILIES:
             yield _metric(family, self._status)
         for family in _COUNTED:
-            yield _metric(family, self._counted)
-        yield _latencies(self._counted)
+            yield _metric(family, self._totals if family.counts else self._counted)
+        yield _latencies(self._totals)
 
 
 def _metric(family: _Family, source: _Status) -> Metric:
-    kind = CounterMetricFamily if family.name.endswith("_total") else GaugeMetricFamily
+    kind = CounterMetricFamily if family.counts else GaugeMetricFamily
     metric = kind(family.name, family.help, labels=family.labels)
     for labels, value in family.samples(source):
         if value is not None:
@@ -203,6 +212,10 @@ _COUNTED = (
     _Family("skysail_queue", "Rows waiting for a replica.", _REF, _each("models", "queue")),
     _Family("skysail_batches_total", "Batches evaluated.", _REF, _each("models", "batches")),
     _Family("skysail_rows_total", "Rows evaluated.", _REF, _each("models", "rows")),
+    _Family("skysail_batch_seconds_total", "Time that batches took.", _REF, _each("models", "batch_seconds")),
+    _Family("skysail_worker_seconds_total", "Time of it in workers.", _REF, _each("models", "worker_seconds")),
+    _Family("skysail_predict_seconds_total", "Time of it in models.", _REF, _each("models", "predict_seconds")),
+    _Family("skysail_batches_held_total", "Batches held for more rows.", _REF, _each("models", "batch", "held")),
     _Family("skysail_row_errors_total", "Rows without output.", ("version", "code"), _keyed("models", "errors")),
     _Family("skysail_batch_cap", "Rows that a batch may have now.", _REF, _each("models", "batch", "cap")),
     _Family("skysail_cache_hits_total", "Rows answered from the cache.", _REF, _each("models", "cache", "hits")),

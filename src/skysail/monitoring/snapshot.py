@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from skysail.applications import Application
+from skysail.batching.station import Station
 from skysail.feedback.judge import losses
 from skysail.replicas.version import Version
 from skysail.selection.base import Loss
@@ -40,8 +41,7 @@ def app_snapshot(app: Application, weights: dict[str, float]) -> dict[str, Any]:
             "le": list(latency.bounds),
             "counts": list(latency.counts),
             "sum": latency.total,
-            "p50_ms": _ms(latency.recent(0.5)),
-            "p99_ms": _ms(latency.recent(0.99)),
+            "recent": latency.window(),
         },
         "weights": weights,
         "observations": counters.observations,
@@ -61,13 +61,19 @@ def app_snapshot(app: Application, weights: dict[str, float]) -> dict[str, Any]:
     }
 
 
-def version_snapshot(version: Version) -> dict[str, Any]:
-    """A model version's replicas, queue, batches and cache."""
+def version_snapshot(version: Version, frontend: str) -> dict[str, Any]:
+    """A model version's replicas, queue, batches and cache, in the frontend of that name."""
     queue = version.batcher.statistics()
     seen = version.sharing
     return {
         "replicas": {
-            replica.name: {"state": s.state, "pid": s.pid, "inflight": s.inflight, "kills": s.kills}
+            replica.name: {
+                "state": s.state,
+                "pid": s.pid,
+                "inflight": s.inflight,
+                "kills": s.kills,
+                "batch": _learned(replica.station),
+            }
             for replica in version.replicas
             for s in [replica.statistics()]
         },
@@ -76,11 +82,34 @@ def version_snapshot(version: Version) -> dict[str, Any]:
         "queue": queue.queued,
         "batches": queue.batches,
         "rows": queue.rows,
+        "batch_seconds": queue.seconds,
+        "worker_seconds": queue.busy,
+        "predict_seconds": queue.predicting,
         "errors": queue.failures,
-        "batch": {"cap": queue.cap, "depth": queue.depth, "p50": queue.p50, "p99_ms": _ms(queue.p99)},
+        "batch": {
+            "cap": queue.cap,
+            "caps": {frontend: queue.cap},
+            "depth": queue.depth,
+            "p50": queue.p50,
+            "p99_ms": _ms(queue.p99),
+            "budget_ms": _ms(queue.budget),
+            "held": queue.held,
+        },
         "traceback": version.traceback,
         "cache": {"hits": seen.hits, "misses": seen.misses, "joined": seen.joined},
     }
+
+
+def _learned(station: Station) -> dict[str, float] | None:
+    """How long a replica's batches take, by their rows: a fixed part, a part for each, and the band of 99 in 100; and
+    how many rows it may be given. `None` before its first batch.
+    """
+    line = station.estimator
+    fixed, one = line.expected(0), line.expected(1)
+    if not one:
+        return None
+    band = line.p99(0) - fixed
+    return {"cap": station.sizing.cap, "fixed_ms": fixed * 1e3, "row_ms": (one - fixed) * 1e3, "band_ms": band * 1e3}
 
 
 def why(

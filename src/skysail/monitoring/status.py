@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from skysail.stats.histogram import quantile
 from skysail.supervisor.spec import ChildStatus
 
 __all__ = ["status"]
@@ -18,11 +19,13 @@ def status(
     failures: Mapping[str, str],
     counted: Mapping[str, Any],
     frontends: int,
+    wanted: int = 1,
 ) -> dict[str, Any]:
     """Everything an operator may ask, as JSON values.
 
     `apps` and `models` are as the routes of those names show them, `failures` say why a replica or version failed last,
-    `counted` is the merged snapshot of `frontends` frontends: without one, what is counted is missing, not zero.
+    `counted` is the merged snapshot of `frontends` frontends, of which there are to be as many as are `wanted`: without
+    one, what is counted is missing, not zero.
     """
     processes = {child.name: child for child in children}
     ready: Mapping[str, Any] = counted.get("ready", {})
@@ -31,7 +34,7 @@ def status(
         for name, app in apps.items()
     }
     return {
-        "ready": frontends > 0 and not any(why.values()),
+        "ready": frontends >= wanted and not any(why.values()),
         "frontends": frontends,
         "apps": {name: _app(app, why[name], counted.get("apps", {}).get(name, {})) for name, app in apps.items()},
         "models": {name: _model(name, model, processes, failures, counted) for name, model in models.items()},
@@ -54,7 +57,7 @@ def _explained(why: str | None, models: Sequence[str], failures: Mapping[str, st
 
 def _app(app: Mapping[str, Any], why: str | None, counted: Mapping[str, Any]) -> dict[str, Any]:
     effective = counted.get("effective", {})
-    latency = counted.get("latency", {})
+    latency = counted.get("latency")
     return {
         "models": app["models"],
         "policy": app["policy"],
@@ -72,7 +75,7 @@ def _app(app: Mapping[str, Any], why: str | None, counted: Mapping[str, Any]) ->
             for ref, it in counted.get("versions", {}).items()
         },
         "conformal": counted.get("conformal"),
-        "latency_ms": {"p50": latency.get("p50_ms"), "p99": latency.get("p99_ms")},
+        "latency_ms": {"p50": _quantile(latency, 0.5), "p99": _quantile(latency, 0.99)},
         "observations": counted.get("observations"),
         "duplicates": counted.get("duplicates"),
         "contexts": counted.get("contexts"),
@@ -106,6 +109,9 @@ def _model(
         "queue": seen.get("queue"),
         "batches": seen.get("batches"),
         "rows": seen.get("rows"),
+        "batch_seconds": seen.get("batch_seconds"),
+        "worker_seconds": seen.get("worker_seconds"),
+        "predict_seconds": seen.get("predict_seconds"),
         "batch": seen.get("batch"),
         "errors": seen.get("errors"),
         "effective_accuracy": _accuracy([it["versions"][ref] for it in apps.values() if ref in it.get("versions", {})]),
@@ -121,6 +127,15 @@ def _accuracy(counts: Sequence[Mapping[str, int]]) -> float | None:
     return sum([count.get("right", 0) for count in counts]) / judged if judged else None
 
 
+def _quantile(latency: Mapping[str, Any] | None, q: float) -> float | None:
+    """A quantile of late, over all frontends, in milliseconds; of everything while nothing came of late."""
+    if latency is None:
+        return None
+    recent = latency["recent"]
+    seconds = quantile(latency["le"], recent if any(recent) else latency["counts"], q)
+    return None if seconds is None else seconds * 1e3
+
+
 def _replica(child: ChildStatus | None, seen: Mapping[str, Any]) -> dict[str, Any]:
     """What the parent knows of the process, and a frontend of the connection."""
     return {
@@ -131,6 +146,7 @@ def _replica(child: ChildStatus | None, seen: Mapping[str, Any]) -> dict[str, An
         "starts": 0 if child is None else child.starts,
         "inflight": seen.get("inflight"),
         "kills": seen.get("kills"),
+        "batch": seen.get("batch"),
         "last_exit": None if child is None else child.last_exit,
     }
 

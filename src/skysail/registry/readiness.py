@@ -18,11 +18,12 @@ _TAIL = 20
 class Readiness:
     """Gathers what the parent tells of workers and what frontends tell of versions; `wait` waits on it.
 
-    A version is ready when each of its replicas has loaded, and each frontend that is connected, of at least one, has
-    got an answer from it.
+    A version is ready when each of its replicas has loaded, and each of so many frontends has got an answer from it;
+    one that is being restarted is waited for.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, frontends: int = 1) -> None:
+        self._frontends = frontends
         self.reports: dict[str, dict[str, Any]] = {}
         """The last report of each replica."""
         self.failures: dict[str, str] = {}
@@ -94,8 +95,8 @@ class Readiness:
         return all(map(self._loaded, replicas)) and self.serves(ref)
 
     def serves(self, ref: ModelRef) -> bool:
-        """Whether each frontend, of at least one, has got an answer from a version."""
-        return bool(self._answered) and all(ref in refs for refs in self._answered.values())
+        """Whether every frontend is there, and has got an answer from a version."""
+        return len(self._answered) >= self._frontends and all(ref in refs for refs in self._answered.values())
 
     def failure(self, ref: ModelRef, replicas: Sequence[str]) -> str | None:
         """Why a version is not going to be ready, where that is known."""
@@ -106,7 +107,15 @@ class Readiness:
         loading = [name for name in replicas if not self._loaded(name)]
         if loading:
             return f"{', '.join(loading)} had not loaded"
-        return f"no frontend had got an answer from {ref}" if self._answered else "no frontend was there to try it"
+        if not self._answered:
+            return "no frontend was there to try it"
+        missing = self._frontends - len(self._answered)
+        if missing > 0:
+            return f"{missing} of {self._frontends} frontends were not there to try it"
+        silent = sum(ref not in refs for refs in self._answered.values())
+        if silent == len(self._answered):
+            return f"no frontend had got an answer from {ref}"
+        return f"{silent} of {self._frontends} frontends had got no answer from {ref}"
 
     async def wait(self, ref: ModelRef, replicas: Sequence[str]) -> None:
         """Return once a version is ready; `DeployError` as soon as it fails."""

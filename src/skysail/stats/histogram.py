@@ -72,5 +72,9 @@ class Histogram:
 
     def recent(self, q: float) -> float | None:
         """The q-quantile in seconds since the turn before the last; of everything while nothing came since."""
-        window = [now - then for now, then in zip(self.counts, self._before, strict=True)]
+        window = self.window()
         return quantile(self.bounds, window if any(window) else self.counts, q)
+
+    def window(self) -> list[int]:
+        """The counts since the turn before the last."""
+        return [now - then for now, then in zip(self.counts, self._before, strict=True)]

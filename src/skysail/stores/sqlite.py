@@ -26,6 +26,8 @@ _PRUNED_AT_ONCE = 32
 _ROWS_AT_ONCE = 100
 _READ_PATIENCE = 0.01
 _WRITE_PATIENCE = 5.0
+_WRITE_TRIES = 5000
+"""Milliseconds that a transaction waits for those of other processes."""
 _WAL_LIMIT = 64 << 20
 
 _REMEDIES = {
@@ -75,6 +77,7 @@ class SQLiteStore(Store):
                 writer = self._connect(_WRITE_PATIENCE)
                 try:
                     self._prepare(writer)
+                    writer.execute("PRAGMA busy_timeout = 1")
                     reader = self._connect(_READ_PATIENCE)
                     reader.execute("PRAGMA query_only = 1")
                 except BaseException:
@@ -236,7 +239,7 @@ class SQLiteStore(Store):
         """The writing connection, in a transaction that is undone by any exception."""
         with self._typed("write"), self._writing:
             connection = self._connected(self._writer)
-            connection.execute("BEGIN IMMEDIATE")
+            _begin(connection)
             try:
                 yield connection
                 connection.execute("COMMIT")
@@ -270,6 +273,23 @@ class SQLiteStore(Store):
         rows = [(*key, _observation_text(writes[place].observation)) for key, place in first.items()]
         connection.execute(schema.INSERT_OBSERVATIONS, (_text(rows),))
         return {place: key for key, place in first.items()}
+
+
+def _begin(connection: sqlite3.Connection) -> None:
+    """Begin a transaction that writes, when it is this process's turn.
+
+    Left to itself, SQLite looks ever more seldom whether another has finished, at last ten times a second, and beside
+    one that writes all the time may wait for seconds. So it is told to wait for a millisecond, and told so again.
+    """
+    for _ in range(_WRITE_TRIES):
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+        else:
+            return
+    connection.execute("BEGIN IMMEDIATE")
 
 
 def _change_states(connection: sqlite3.Connection, adds: list[Add]) -> dict[str, State]:

@@ -179,7 +179,8 @@ class Child:
             fds = {"lifeline": self._lifeline}
             for name in spec.fds:
                 fds[name] = self._descriptor(name, closing)
-            arguments = msgspec.json.encode({**spec.spec, **{f"{name}_fd": fd for name, fd in fds.items()}}).decode()
+            numbers = {f"{name.partition('/')[0]}_fd": fd for name, fd in fds.items()}
+            arguments = msgspec.json.encode({**spec.spec, **numbers}).decode()
             return subprocess.Popen(
                 [*spec.argv, "--spec", arguments],
                 stdin=subprocess.DEVNULL,

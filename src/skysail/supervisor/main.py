@@ -6,13 +6,14 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from skysail.clock import SystemClock
 from skysail.config.load import dump_config
 from skysail.config.schema import Config
-from skysail.supervisor.sockets import bind_tcp, bind_unix, run_folder
+from skysail.supervisor.sockets import bind_shared, bind_tcp, bind_unix, run_folder
 from skysail.supervisor.spec import ChildSpec
 from skysail.supervisor.supervisor import Supervisor
 
@@ -31,19 +32,24 @@ def run(config: Config, *, announce: Callable[[str], None] = lambda line: print(
     a port is taken. Call it in the main thread, for it handles signals; it does not return before the server ends.
     """
     server = config.server
-    with (
-        bind_tcp(server.host, server.port, "port") as data,
-        bind_tcp(server.admin_host, server.admin_port, "admin_port") as admin,
-        run_folder() as folder,
-        bind_unix(str(folder / "control.sock")) as control,
-    ):
-        urls = {"data_url": _url(data.getsockname()), "admin_url": _url(admin.getsockname())}
+    with ExitStack() as held_open:
+        data = [
+            held_open.enter_context(sock) for sock in bind_shared(server.host, server.port, "port", server.frontends)
+        ]
+        admin = held_open.enter_context(bind_tcp(server.admin_host, server.admin_port, "admin_port"))
+        folder = held_open.enter_context(run_folder())
+        control = held_open.enter_context(bind_unix(str(folder / "control.sock")))
+        urls = {"data_url": _url(data[0].getsockname()), "admin_url": _url(admin.getsockname())}
         _write_run_folder(folder, config)
         lifeline, held = os.pipe()  # the write end is inherited by nobody: it closes when this process ends, however
         try:
             supervisor = Supervisor(
                 _children(config, folder, urls),
-                shared={"data": data.fileno(), "admin": admin.fileno(), "control": control.fileno()},
+                shared={
+                    **{f"data/{index}": sock.fileno() for index, sock in enumerate(data)},
+                    "admin": admin.fileno(),
+                    "control": control.fileno(),
+                },
                 lifeline=lifeline,
                 clock=SystemClock(),
                 drain=server.drain,
@@ -76,18 +82,22 @@ def _children(config: Config, folder: Path, urls: dict[str, str]) -> list[ChildS
         spec={**spec, **urls},
         fds=("admin", "control", "link"),
     )
-    frontends = [
-        ChildSpec(
-            name=f"frontend/{index}",
-            kind="frontend",
-            argv=(sys.executable, "-P", "-m", "skysail.http.main"),
-            spec={**spec, "index": index},
-            fds=("data",),
-            env={name: value for name, value in _ALLOCATOR.items() if name not in os.environ},
-        )
-        for index in range(config.server.frontends)
-    ]
-    return [control, *frontends]
+    sockets = [str(folder / f"frontend-{index}.sock") for index in range(config.server.frontends)]
+    return [control, *[_frontend(spec, index, sockets) for index in range(len(sockets))]]
+
+
+def _frontend(spec: dict[str, Any], index: int, sockets: list[str]) -> ChildSpec:
+    """A frontend; where there are others, each listens on a socket of its own for what they tell and ask each other."""
+    alone = len(sockets) == 1
+    return ChildSpec(
+        name=f"frontend/{index}",
+        kind="frontend",
+        argv=(sys.executable, "-P", "-m", "skysail.http.main"),
+        spec={**spec, "index": index, "frontends": sockets},
+        fds=(f"data/{index}",) if alone else (f"data/{index}", "listen"),
+        listen=None if alone else sockets[index],
+        env={name: value for name, value in _ALLOCATOR.items() if name not in os.environ},
+    )
 
 
 def _url(address: Any) -> str:

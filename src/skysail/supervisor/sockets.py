@@ -12,7 +12,7 @@ from pathlib import Path
 
 from skysail.errors import ConfigError
 
-__all__ = ["BACKLOG", "bind_tcp", "bind_unix", "run_folder"]
+__all__ = ["BACKLOG", "bind_shared", "bind_tcp", "bind_unix", "run_folder"]
 
 BACKLOG = 1024
 """Connections that may wait to be accepted."""
@@ -26,20 +26,37 @@ def bind_tcp(host: str, port: int, key: str) -> socket.socket:
 
     Raises `ConfigError` when the address is taken or cannot be used.
     """
+    return bind_shared(host, port, key, 1)[0]
+
+
+def bind_shared(host: str, port: int, key: str, count: int) -> list[socket.socket]:
+    """Listening TCP sockets of one address, each for a process of its own: connections are shared out among them.
+
+    The kernel picks the socket by a hash of the connection's addresses (`SO_REUSEPORT`), so many connections come in
+    about equal parts, and few need not. The first is bound as if it were alone: else two servers of one user could
+    share a port without knowing. Raises `ConfigError` as `bind_tcp` does.
+    """
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        sock = socket.socket(family, kind, proto)
+        sockets = [socket.socket(family, kind, proto) for _ in range(count)]
     except OSError as error:
         raise ConfigError(f"[server] host {host!r} is no address of this machine: {error.strerror}") from error
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        sock.bind(address)
-        sock.listen(BACKLOG)
+        for place, sock in enumerate(sockets):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if place > 0:
+                for sharing in sockets[: place + 1]:
+                    sharing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.bind(address)
+            address = sock.getsockname()
+            sock.setblocking(False)
+        for sock in sockets:
+            sock.listen(BACKLOG)
     except OSError as error:
-        sock.close()
+        for sock in sockets:
+            sock.close()
         raise ConfigError(_refusal(host, port, key, error)) from error
-    sock.setblocking(False)
-    return sock
+    return sockets
 
 
 def _refusal(host: str, port: int, key: str, error: OSError) -> str:

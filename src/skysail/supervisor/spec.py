@@ -23,7 +23,8 @@ class ChildSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
       connections wait in it while the child restarts;
     - `report`: a pipe for JSON lines to the parent, which keeps the last one and passes each on to control;
     - `link`: one end of a `skysail.wire.link` to the parent;
-    - any other name: a socket that the parent holds (`data`, `admin`, `control`).
+    - any other name: a socket that the parent holds (`data/0` and on, `admin`, `control`); the field is called by what
+      stands before the slash.
     """
 
     name: str

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from random import Random
 from typing import NoReturn
@@ -29,6 +30,7 @@ __all__ = [
     "finds_overlapping_blocks",
     "is_atomic",
     "is_shared_by_its_openers",
+    "is_shared_by_processes",
     "keeps_an_observed_decision",
     "keeps_documents",
     "loses_nothing_under_concurrent_writers",
@@ -49,6 +51,8 @@ _KEY = "app/policy/"
 _ONE = State(1.0, {"a": (1.0, 0.5), "b": (1.0, 0.25)})
 _PATIENCE = 30.0
 _ROUNDS = 2
+_BESIDE = 30
+_KEEP = 0.99
 
 
 def check_store(make_store: MakeStore) -> None:
@@ -327,6 +331,46 @@ def is_shared_by_its_openers(make_store: MakeStore, folder: Path) -> None:
             assert one.next_boot(0) < other.next_boot(0)
 
 
+def is_shared_by_processes(make_store: MakeStore, folder: Path) -> None:
+    """Two processes that write at once lose nothing, count once what both were told, and forget in one order."""
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(2)
+    pipes = [context.Pipe(duplex=False) for _ in range(2)]
+    processes = [
+        context.Process(target=_write_beside, args=(make_store, folder, sender, barrier, 1000 * n), daemon=True)
+        for n, (_, sender) in enumerate(pipes, 1)
+    ]
+    for process in processes:
+        process.start()
+    told: list[tuple[list[bool], State | None]] = []
+    for process, (receiver, sender) in zip(processes, pipes, strict=True):
+        sender.close()
+        assert receiver.poll(_PATIENCE), "the writing process does not write"
+        told += receiver.recv()
+        process.join(_PATIENCE)
+    assert sum(first.count(True) for first, _ in told) == 3 * _BESIDE, "an id counted twice, or not at all"
+    made = sorted((state for _, state in told if state is not None), key=lambda state: state.count)
+    expected = State()
+    for state in made:
+        expected = expected.plus(_ONE, _KEEP)
+        assert state == expected, "a transaction added to another state than the one before it made"
+    with _closing(make_store(folder)) as store:
+        assert store.get(_KEY) == expected
+
+
+def _write_beside(make_store: MakeStore, folder: Path, sender: Connection, barrier: Barrier, start: int) -> None:
+    """One of two processes: write observations of its own, and between them such as the other writes too."""
+    add = Add(_KEY, _ONE, _KEEP)
+    told = []
+    with _closing(make_store(folder)) as store:
+        barrier.wait(_PATIENCE)
+        for n in range(_BESIDE):
+            for counter in (n, start + n):
+                written = store.write(Writes(observations=[_observed(counter, add)]))
+                told.append((written.first, written.states.get(_KEY)))
+    sender.send(told)
+
+
 def survives_kill(make_store: MakeStore, folder: Path) -> None:
     """A process killed while it writes has lost nothing it had acknowledged, and has counted nothing twice."""
     rng = Random(5)
@@ -472,5 +516,5 @@ LAWS = (
 )
 """What is true of every store."""
 
-DURABLE_LAWS = (survives_reopening, is_shared_by_its_openers, survives_kill)
+DURABLE_LAWS = (survives_reopening, is_shared_by_its_openers, is_shared_by_processes, survives_kill)
 """What is also true of those that outlive the process."""
