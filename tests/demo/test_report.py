@@ -15,7 +15,7 @@ from skysail.demo.models import MODELS
 from skysail.demo.recovery import Recovery
 from skysail.demo.report import bounds, commands, conclusions, error_table, verdict
 from skysail.demo.score import SKYSAIL, VOTE, Result, Scores
-from skysail.demo.server import Addresses
+from skysail.serving import Addresses
 from skysail.demo.traffic import Traffic
 from skysail.testing.clock import ManualClock
 

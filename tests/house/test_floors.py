@@ -11,7 +11,7 @@ import pytest
 FLOORS = (
     "api",
     "cli",
-    "demo testing",
+    "bench demo testing",
     "http admin",
     "assembly",
     "monitoring registry",
@@ -21,7 +21,7 @@ FLOORS = (
     "applications",
     "worker replicas feedback supervisor",
     "selection cache batching runtimes",
-    "config wire stores stats client",
+    "config wire stores stats client serving",
     "inputs calls deadlines",
     "types errors clock ids malloc",
     "values",

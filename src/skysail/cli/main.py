@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from skysail.cli import local, remote
+from skysail.cli import bench, local, remote
 from skysail.cli.errors import exit_code
 from skysail.errors import SkysailError
 
@@ -26,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (*local.COMMANDS, *remote.COMMANDS):
+for command in (*local.COMMANDS, *bench.COMMANDS, *remote.COMMANDS):
     app.command()(command)
 
 

@@ -15,7 +15,7 @@ from skysail.demo.findings import Findings
 from skysail.demo.models import APP, BEST
 from skysail.demo.recovery import Recovery
 from skysail.demo.score import SKYSAIL, VOTE, Scores
-from skysail.demo.server import Addresses
+from skysail.serving import Addresses
 
 __all__ = ["bounds", "commands", "conclusions", "error_table", "verdict"]
 

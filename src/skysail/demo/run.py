@@ -23,10 +23,10 @@ from skysail.demo.findings import examine
 from skysail.demo.models import APP, BAD_RELEASE, BEST, CONFIG, MODELS, train
 from skysail.demo.score import Scores
 from skysail.demo.sender import Sender
-from skysail.demo.server import Addresses, Server
 from skysail.demo.snapshot import take
 from skysail.demo.traffic import REPEATS, plan
 from skysail.errors import ConfigError
+from skysail.serving import Addresses, Serving
 
 __all__ = ["Options", "prepare", "run", "slo_ms"]
 
@@ -84,7 +84,8 @@ async def _demo(options: Options, console: Console, clock: Clock) -> None:
     digits = train(folder, options.seed)
     traffic = plan(digits, options.seconds, options.rate, options.seed)
     scores = Scores(traffic.labels, offline.outputs(folder, traffic.images), MODELS)
-    async with Server(folder / CONFIG) as server:
+    serve = ["serve", str(folder / CONFIG), "--port", "0", "--admin-port", "0"]
+    async with Serving("skysail.cli.main", *serve) as server:
         addresses = await server.wait_ready()
         console.print(_introduction(options, addresses))
         async with AsyncClient(addresses.url, addresses.admin_url) as client, Sender(addresses.url) as sender:

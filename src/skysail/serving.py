@@ -1,4 +1,4 @@
-"""The demo's server: `skysail serve` as a child process, just as a user would start it."""
+"""A whole server as a child process, for the demo and for measuring: from its ready line to its end."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import re
 import signal
 import sys
 from collections import deque
-from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
 from skysail.errors import DeployError
 
-__all__ = ["Addresses", "Server"]
+__all__ = ["Addresses", "Serving"]
 
 _READY = re.compile(r"skysail ready: (http://\S+) admin (http://\S+)")
 _START_SECONDS = 120.0
@@ -33,25 +32,26 @@ class Addresses(NamedTuple):
     """The control plane."""
 
 
-class Server:
-    """A `skysail serve` of one config file on free ports, from the ready line to its end; used with `async with`."""
+class Serving:
+    """A Python module that runs a server, such as `skysail.cli.main`, with its arguments; used with `async with`.
 
-    def __init__(self, config: Path) -> None:
-        self._config = config
+    It is ended with its caller, in order, by its process id. Not for operating a server: that is a service manager's.
+    """
+
+    def __init__(self, module: str, *arguments: str) -> None:
+        self._command = [sys.executable, "-m", module, *arguments]
         self._child: asyncio.subprocess.Process | None = None
         self._log: deque[str] = deque(maxlen=_TAIL)
         self._reader: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        ports = ["--port", "0", "--admin-port", "0"]
-        command = [sys.executable, "-m", "skysail.cli.main", "serve", str(self._config), *ports]
         self._child = await asyncio.create_subprocess_exec(
-            *command,
+            *self._command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             limit=1 << 20,
-            start_new_session=True,  # Ctrl-C is for the demo, which then ends its server in order
+            start_new_session=True,  # Ctrl-C is for the caller, who then ends the server in order
         )
         self._reader = asyncio.create_task(self._read_log(_stream(self._child.stderr)))
         return self

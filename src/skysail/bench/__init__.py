@@ -1,0 +1,1 @@
+"""Measuring a configuration: what `skysail bench` runs."""
