@@ -9,7 +9,7 @@ COMPILED := PYTHONPATH=$(abspath $(VENV)/compiled)
 DATA_PATH := tests/house/test_build.py tests/test_engine.py tests/http tests/cache tests/batching tests/replicas tests/e2e
 CLI_REFERENCE := COLUMNS=100 $(BIN)/python -m typer skysail.cli.main utils docs --name skysail
 
-.PHONY: help demo test test-compiled check fix bench paper paper-quick docs cover clean
+.PHONY: help demo test test-compiled check fix bench bench-peers bench-instructions paper paper-quick docs cover clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile
@@ -37,6 +37,12 @@ fix: $(VENV)/.dev ## what can be put right by itself: lint, format, the CLI refe
 bench: $(VENV)/.compiled ## the benchmarks, with the machine and the method they print
 	$(COMPILED) $(BIN)/python -m benchmarks.run
 
+bench-peers: $(VENV)/.compiled ## beside other servers, each installed into an environment of its own: 45 minutes
+	$(COMPILED) $(BIN)/python -m benchmarks.peers
+
+bench-instructions: $(VENV)/.compiled ## what a query costs the frontend, in instructions, counted by Valgrind
+	$(COMPILED) $(BIN)/python -m benchmarks.instructions
+
 paper: $(VENV)/.compiled ## the published experiments, through the server, beside the published numbers: twenty minutes
 	$(COMPILED) $(BIN)/python -m benchmarks.paper
 
@@ -51,7 +57,7 @@ cover: $(VENV)/.dev ## which lines and branches no test runs
 	$(BIN)/coverage report
 
 clean: ## the environment and every cache
-	rm -rf $(VENV) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-peers benchmarks/.build build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # Stamps: made when the last step has succeeded, and again when what they were made from has changed.
 $(VENV)/.python:

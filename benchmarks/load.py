@@ -3,7 +3,7 @@
     python -m benchmarks.load URL [--floats 64] [--connections 64] [--seconds 8] [--tool wrk|own]
 
 Every body is another one: sample rows in turn, each with a number of its own in the place of `MARK`, so that no cache
-can answer; nor do two runs have a body in common (see `_first_number`). Uses `wrk` where it is installed, else a small
+can answer; nor do two runs have a body in common (see `first_number`). Uses `wrk` where it is installed, else a small
 generator of ours, which takes several times the processor time and so shows a lower rate on the same cores: compare
 only numbers of one tool. A closed loop sends less while the server is slow, so its percentiles flatter (coordinated
 omission): it measures capacity, not latency at a given rate.
@@ -28,12 +28,14 @@ from urllib.parse import urlsplit
 
 import uvloop
 
-__all__ = ["MARK", "Load", "Tool", "measure", "sample_bodies"]
+__all__ = ["MARK", "Load", "Tool", "first_number", "measure", "sample_bodies"]
 
 MARK = "0.000000000001"
 """The text in a body that is replaced by a number of the same length, another for each request."""
 
 _NUMBERS = 10**11
+_GRACE = 30.0
+"""Seconds that wrk is given beyond its own duration, in which it ends whatever the server does."""
 
 Tool = Literal["wrk", "own"]
 """What sends the requests."""
@@ -129,8 +131,8 @@ def _run_wrk(url: str, bodies: Sequence[str], connections: int, seconds: float) 
         lines.write_text("\n".join(bodies))
         duration = max(1, round(seconds))
         wrk = ["wrk", "-t1", f"-c{connections}", f"-d{duration}s", "-s", str(script), url]
-        command = [*wrk, "--", str(lines), MARK, str(_first_number())]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        command = [*wrk, "--", str(lines), MARK, str(first_number())]
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=duration + _GRACE)
     if done.returncode:
         raise OSError(f"wrk ended with exit code {done.returncode}: {done.stderr.strip() or done.stdout.strip()}")
     numbers = next(line for line in done.stdout.splitlines() if line.startswith("LOAD ")).split()[1:]
@@ -147,7 +149,7 @@ def _run_own(url: str, bodies: Sequence[str], connections: int, seconds: float) 
 async def _closed_loop(url: str, bodies: Sequence[str], connections: int, seconds: float) -> Load:
     target = urlsplit(url)
     host, port = target.hostname or "127.0.0.1", target.port or 80
-    requests = _requests(target.netloc, target.path, bodies, _first_number())
+    requests = _requests(target.netloc, target.path, bodies, first_number())
     latencies: list[float] = []
     loop = asyncio.get_running_loop()
     clients = [_Client(requests, latencies) for _ in range(connections)]
@@ -168,7 +170,7 @@ async def _closed_loop(url: str, bodies: Sequence[str], connections: int, second
     )
 
 
-def _first_number() -> int:
+def first_number() -> int:
     """Where a run's numbers begin: the time in microseconds. No server is asked more often than once in each of them,
     so no later run on this day meets the same number.
     """

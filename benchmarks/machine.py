@@ -19,7 +19,7 @@ from benchmarks.report import BenchmarkError
 
 from skysail import engine
 
-__all__ = ["MIB", "MemorySampler", "cpu_seconds", "describe_machine", "memory_bytes"]
+__all__ = ["MIB", "MemorySampler", "cpu_seconds", "describe_machine", "memory_bytes", "scheduled_seconds"]
 
 MIB = 1 << 20
 
@@ -52,6 +52,12 @@ def cpu_seconds(pid: int) -> float:
     """How long a process has been on a processor, in user and kernel mode."""
     fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def scheduled_seconds(pid: int) -> float:
+    """How long the threads that a process has now were on a processor, to the nanosecond: for what hardly runs."""
+    tasks = (_PROC / str(pid) / "task").iterdir()
+    return sum([int((task / "schedstat").read_text().split()[0]) for task in tasks]) / 1e9
 
 
 class MemorySampler:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any
 
-__all__ = ["BenchmarkError", "Goal", "Report", "spread", "table"]
+__all__ = ["BenchmarkError", "Goal", "Measure", "Report", "spread", "table"]
 
 
 class BenchmarkError(Exception):
@@ -45,6 +45,22 @@ class Goal:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Measure:
+    """A number that two runs can be compared by (`benchmarks.compare`): best a ratio within a run, or a count, for
+    which neither the machine nor the hour matters.
+    """
+
+    what: str
+    """What the number is; the same in every run."""
+
+    values: Sequence[float]
+    """It, as often as it was measured."""
+
+    more_is_worse: bool = False
+    """Whether a greater number is a worse one."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """One benchmark's outcome."""
 
@@ -63,13 +79,17 @@ class Report:
     goals: list[Goal] = field(default_factory=list)
     """What they are held to."""
 
+    measures: list[Measure] = field(default_factory=list)
+    """What another run can be compared by."""
+
     def __str__(self) -> str:
         return "\n".join([self.title, "-" * len(self.title), self.method, "", *self.lines, *map(str, self.goals)])
 
     def as_json(self) -> dict[str, Any]:
         """The report for programs."""
         goals = [{"what": g.what, "value": g.value, "limit": g.limit, "met": g.met} for g in self.goals]
-        return {"title": self.title, "method": self.method, "data": self.data, "goals": goals}
+        measures = [asdict(measure) for measure in self.measures]
+        return {"title": self.title, "method": self.method, "data": self.data, "goals": goals, "measures": measures}
 
 
 def spread(values: Sequence[float], digits: int = 0) -> str:

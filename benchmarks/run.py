@@ -19,10 +19,14 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.cache import measure_cache
 from benchmarks.contexts import measure_contexts
+from benchmarks.ensemble import measure_ensemble
+from benchmarks.frontends import measure_frontends
 from benchmarks.machine import describe_machine
 from benchmarks.memory import measure_idle, measure_memory
 from benchmarks.micro import measure_parts
+from benchmarks.modularity import measure_modularity
 from benchmarks.report import BenchmarkError, Report
 from benchmarks.throughput import measure_latency, measure_throughput
 
@@ -66,6 +70,10 @@ BENCHMARKS: dict[str, Callable[[Amount], Report]] = {
     "memory": lambda amount: measure_memory(amount.queries, amount.cache),
     "contexts": lambda amount: measure_contexts(amount.contexts, amount.lookups),
     "parts": lambda amount: measure_parts(),
+    "cache": lambda amount: measure_cache(min(amount.rounds, 3), min(amount.seconds, 2.0)),
+    "modularity": lambda amount: measure_modularity(min(amount.rounds, 3), min(amount.seconds, 2.0)),
+    "frontends": lambda amount: measure_frontends(amount.rounds, min(amount.seconds, 2.0)),
+    "ensemble": lambda amount: measure_ensemble(amount.rounds, amount.seconds),
 }
 """The benchmarks by name, in the order they are run."""
 

@@ -17,7 +17,7 @@ from typing import IO, Any, TypeVar
 
 import httpx
 from benchmarks.bare import NOOP
-from benchmarks.machine import cpu_seconds, memory_bytes
+from benchmarks.machine import cpu_seconds, memory_bytes, scheduled_seconds
 from benchmarks.report import BenchmarkError
 
 __all__ = ["Server", "Skysail", "serve", "start_bare", "start_skysail"]
@@ -39,6 +39,7 @@ ledger = {{ bytes = "{ledger}" }}
 [models.noop]
 path = "noop.py:predict"
 input = "float32[*]"
+replicas = {workers}
 
 [apps.bench]
 models = ["noop"]
@@ -63,6 +64,10 @@ class Server:
     def cpu(self) -> dict[str, float]:
         """Processor seconds of each process so far."""
         return self._each(cpu_seconds)
+
+    def scheduled(self) -> dict[str, float]:
+        """The same to the nanosecond, without what threads took that have ended."""
+        return self._each(scheduled_seconds)
 
     def memory(self) -> dict[str, int]:
         """Bytes in memory of each process."""
@@ -94,22 +99,24 @@ class Skysail(Server):
 
 
 @contextmanager
-def start_skysail(*, cache: str = "64MiB", ledger: str = "2GiB") -> Iterator[Skysail]:
+def start_skysail(*, cache: str = "64MiB", ledger: str = "2GiB", workers: int = 1) -> Iterator[Skysail]:
     """`skysail serve` with a no-op model and policy `single`; its state is in a temporary folder. Both sizes are the
     defaults.
     """
     with tempfile.TemporaryDirectory(prefix="skysail-bench-") as name:
         folder = Path(name)
         (folder / "noop.py").write_text(NOOP)
-        (folder / "skysail.toml").write_text(_CONFIG.format(cache=cache, ledger=ledger))
+        (folder / "skysail.toml").write_text(_CONFIG.format(cache=cache, ledger=ledger, workers=workers))
         with serve(folder) as server:
             yield replace(server, url=f"{server.url}/apps/bench/predict")
 
 
 @contextmanager
-def serve(folder: Path) -> Iterator[Skysail]:
-    """`skysail serve` of the `skysail.toml` in a folder, which asks for free ports and leaves `state` as it is."""
-    with _started("skysail.cli.main", "serve", str(folder / "skysail.toml")) as (pid, ready):
+def serve(folder: Path, *module: str) -> Iterator[Skysail]:
+    """`skysail serve` of the `skysail.toml` in a folder, which asks for free ports and leaves `state` as it is; or a
+    module with arguments that does the same, given the file as its last.
+    """
+    with _started(*(module or ("skysail.cli.main", "serve")), str(folder / "skysail.toml")) as (pid, ready):
         _, _, url, _, admin_url = ready.split()
         yield Skysail(
             name="skysail",

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.load import Load, measure, sample_bodies
-from benchmarks.report import BenchmarkError, Goal, Report, spread, table
+from benchmarks.report import BenchmarkError, Goal, Measure, Report, spread, table
 from benchmarks.servers import Server, Skysail, start_bare, start_skysail
 
 __all__ = ["Round", "compare", "error_line", "fill_cache", "measure_latency", "measure_throughput"]
@@ -53,11 +53,12 @@ class Round:
 def measure_throughput(rounds: int, seconds: float, cache: str) -> Report:
     """Rate and latency of 64 connections, for rows of 64 and of 784 floats; the goals are for 64."""
     with start_bare() as bare, start_skysail(cache=cache) as skysail:
-        lines, data, goals = [], {}, []
+        lines, data, goals, measures = [], {}, [], []
         for floats in (64, 784):
             seen = _interleaved((bare, skysail), floats, _CONNECTIONS, rounds, seconds)
             lines += [f"{floats} floats, {_CONNECTIONS} connections", *compare(seen["bare"], seen["skysail"]), ""]
             data[f"{floats} floats"] = _data(seen)
+            measures += _measures(seen, f"{floats} floats, {_CONNECTIONS} connections")
             if floats == 64:
                 goals = _goals(seen["bare"], seen["skysail"])
         _check(skysail)
@@ -68,6 +69,7 @@ def measure_throughput(rounds: int, seconds: float, cache: str) -> Report:
         lines=lines,
         data=data,
         goals=goals,
+        measures=measures,
     )
 
 
@@ -82,6 +84,7 @@ def measure_latency(rounds: int, seconds: float, cache: str) -> Report:
         method=f"{_LATENCY_METHOD}\n{_amount(seen, seconds)}",
         lines=[*compare(seen["bare"], seen["skysail"]), errors],
         data=_data(seen),
+        measures=_measures(seen, "64 floats, one connection"),
     )
 
 
@@ -165,6 +168,17 @@ def _goals(bare: Sequence[Round], skysail: Sequence[Round]) -> list[Goal]:
     return [
         Goal(what="rate at 64 floats, Skysail / bare", value=_ratio(bare, skysail), limit=_RATIO, least=True),
         Goal(what="p99 at 64 floats", value=p99, limit=_P99_MS, unit="ms"),
+    ]
+
+
+def _measures(seen: dict[str, list[Round]], where: str) -> list[Measure]:
+    """Each pair of rounds by itself: the machine is about the same for both."""
+    pairs = list(zip(seen["bare"], seen["skysail"], strict=True))
+    rates = [ours.rate / theirs.rate for theirs, ours in pairs]
+    costs = [ours.cpu_micros("frontend") / theirs.cpu_micros("frontend") for theirs, ours in pairs]
+    return [
+        Measure(what=f"{where}: rate beside the yardstick's", values=rates),
+        Measure(what=f"{where}: the frontend's time beside the yardstick's", values=costs, more_is_worse=True),
     ]
 
 

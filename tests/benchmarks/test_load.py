@@ -49,7 +49,7 @@ def test_runs_have_no_request_in_common(load: Any, monkeypatch: pytest.MonkeyPat
     requests = []
     for milliseconds in (1, 2):
         monkeypatch.setattr(load.time, "time_ns", lambda now=milliseconds * 10**6: now)
-        requests += itertools.islice(load._requests("h", "/p", bodies, load._first_number()), 1000)
+        requests += itertools.islice(load._requests("h", "/p", bodies, load.first_number()), 1000)
     assert len(set(requests)) == 2000
 
 
