@@ -153,14 +153,6 @@ def test_threads_are_pinned_unless_told_otherwise(
     assert frontend.ask(1, [b'"threads"']).payloads == [expected]
 
 
-def test_a_model_gives_way_to_its_frontend(start: Start, dial: Dial) -> None:
-    """A worker has a lower priority than the process that started it."""
-    worker = start()
-    dial().hello()
-    ours = os.getpriority(os.PRIO_PROCESS, 0)
-    assert os.getpriority(os.PRIO_PROCESS, worker.process.pid) == min(ours + 5, 19)
-
-
 def test_the_batch_in_hand_is_answered_at_sigterm(start: Start, dial: Dial) -> None:
     """SIGTERM in the midst of a batch: its result is sent, then the process exits 0."""
     worker = start()

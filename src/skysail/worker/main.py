@@ -44,9 +44,6 @@ _THREADS: Final = (
     "BLIS_NUM_THREADS",
 )
 
-_NICENESS: Final = 5
-"""Steps by which a model gives way to its frontend, of which a user may add any number but take back none."""
-
 _GRACE: Final = 1.5
 """Seconds the batch in hand is given when the parent is gone."""
 
@@ -71,7 +68,6 @@ def _settle_process(spec: WorkerSpec) -> None:
     for name in _THREADS:
         os.environ.setdefault(name, str(spec.threads))  # the operator's own setting stands
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait take the frontend's core
-    os.nice(_NICENESS)  # where cores are short, what keeps the deadlines comes before what fills the batches
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what it means
     faulthandler.enable()  # a hang is ended by SIGABRT, and says where it was
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
