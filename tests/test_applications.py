@@ -13,6 +13,11 @@ from skysail.stats.application import ApplicationCounters
 from skysail.types import Answer, Distribution, Output, Selection, State
 
 
+def model(**attributes: Any) -> SimpleNamespace:
+    """A model that is ready, unless it is said otherwise."""
+    return SimpleNamespace(**{"ready": True, "cached": None, "direct": None, **attributes})
+
+
 def make(**served: Any) -> Application:
     """An application of models a, b, c, some of them served."""
     nothing: Any = None
@@ -34,7 +39,7 @@ def make(**served: Any) -> Application:
 
 def test_ready_models_come_in_config_order() -> None:
     """Those without a current version, or without a replica, are left out."""
-    app = make(c=SimpleNamespace(ready=True), a=SimpleNamespace(ready=True), b=SimpleNamespace(ready=False))
+    app = make(c=model(), a=model(), b=model(ready=False))
     assert app.candidates == ("a", "c")
     assert make().candidates == ()
 
@@ -49,7 +54,7 @@ def test_the_cache_is_the_applications_choice() -> None:
 
 def waiting(**seconds: float) -> Application:
     """An application whose models would take so long."""
-    return make(**{m: SimpleNamespace(ready=True, wait=lambda now, s=s: s) for m, s in seconds.items()})
+    return make(**{m: model(wait=lambda now, s=s: s) for m, s in seconds.items()})
 
 
 def test_who_would_be_late_is_told_from_who_would_not() -> None:

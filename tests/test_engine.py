@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
@@ -11,10 +12,12 @@ from worlds import World, play
 
 from skysail.errors import InvalidRequest, SkysailError, Unavailable, UnknownPrediction
 from skysail.feedback.reads import Reads
+from skysail.feedback.records import encode_decision
 from skysail.feedback.states import States
 from skysail.selection.adahedge import AdaHedge
 from skysail.selection.contexts import blend
 from skysail.selection.single import Single
+from skysail.stores.base import Block, Writes
 from skysail.types import Failure, Output
 
 MODELS = ("x", "y", "z")
@@ -284,6 +287,50 @@ def test_the_first_observation_wins() -> None:
     play(scenario, AdaHedge())
 
 
+class Others:
+    """Other frontends, of which the one that `makes` an id writes it when told to."""
+
+    def __init__(self, makes: str) -> None:
+        self.makes = makes
+        self.asked: list[Callable[[SkysailError | None], None]] = []
+
+    def flush(self, id: str, flushed: Callable[[SkysailError | None], None]) -> bool:
+        if id != self.makes:
+            return False
+        self.asked.append(flushed)
+        return True
+
+
+def test_a_decision_of_another_frontend_is_waited_for() -> None:
+    """What is not in the store yet is asked for, once; what then is not there is unknown, or the reason is told."""
+
+    async def scenario(world: World) -> None:
+        others = world.engine.others = Others("01-000007-00000000")
+        assert isinstance(await world.observe(id="02-000007-00000000", label=b"7"), UnknownPrediction)
+        observing = asyncio.ensure_future(world.observe(id=others.makes, label=b"7"))
+        await asyncio.sleep(0)
+        assert not observing.done()
+        world.predict()
+        for model in "xyz":
+            world.say(model, "7")
+        decision = world.ledger.find(world.told[0].id)
+        assert decision is not None
+        decision.id = others.makes
+        world.store.write(Writes([Block(1, 7, 0.0, {0: encode_decision(decision)})]))
+        others.asked.pop()(None)
+        assert await observing is True
+        assert await world.observe(id=others.makes, label=b"7") is False
+        others.makes = "01-000007-00000001"
+        for failure, told in ((None, UnknownPrediction), (Unavailable("later"), Unavailable)):
+            observing = asyncio.ensure_future(world.observe(id=others.makes, label=b"7"))
+            await asyncio.sleep(0)
+            others.asked.pop()(failure)
+            assert isinstance(await observing, told)
+        assert others.asked == []
+
+    play(scenario)
+
+
 def test_an_unknown_prediction_is_refused() -> None:
     """Neither a made-up id nor another application's is joined."""
 
@@ -446,5 +493,85 @@ def test_errors_are_told_not_raised() -> None:
     async def scenario(world: World) -> None:
         verdict = await world.observe(id="zz", label=b"1")
         assert isinstance(verdict, SkysailError)
+
+    play(scenario)
+
+
+# -- overload
+
+
+def test_what_every_model_would_refuse_is_refused_at_once() -> None:
+    """No model is asked, none is blamed; the code, and what is counted, are as if each had refused."""
+
+    async def scenario(world: World) -> None:
+        for model in world.models.values():
+            model.is_full = True
+        for _ in range(80):
+            assert world.predict() is None
+        answer = world.told[-1]
+        assert answer.failure is not None
+        assert (answer.failure.code, answer.models) == ("overload", [])
+        assert "application 'a'" in answer.failure.message
+        assert world.app.counters.errors["overload"] == sum(world.app.counters.latency.counts) == 80
+        for model in world.models.values():
+            assert (model.turned_away, model.calls) == (80, [])
+            model.is_full = False
+        world.predict()
+        for name in MODELS:
+            world.say(name, Failure("overload", "too much"))
+        assert not world.engine._stragglers.lost("a", "x")
+
+    play(scenario)
+
+
+def test_one_model_with_time_is_enough() -> None:
+    """While any candidate would take the query, the policy has its choice; one without a replica is no such model."""
+
+    async def scenario(world: World) -> None:
+        world.models["x"].is_full = world.models["y"].is_full = True
+        assert world.predict() is not None
+        world.models["z"].ready = False
+        world.app.refresh()
+        assert world.predict() is None
+
+    play(scenario)
+
+
+def test_what_the_cache_knows_is_answered_in_an_overload() -> None:
+    """A kept output, or a row under way, costs the model nothing."""
+
+    async def scenario(world: World) -> None:
+        for model in world.models.values():
+            model.is_full, model.known, model.at_once = True, {b"2"}, Output(b"7")
+        world.predict(b"1")
+        world.predict(b"2")
+        assert [prediction.failure is None for prediction in world.told] == [False, True]
+
+    play(scenario)
+
+
+def test_a_default_is_recorded_in_an_overload_too() -> None:
+    """The answer is the default, with its reason, and can be asked about."""
+
+    async def scenario(world: World) -> None:
+        for model in world.models.values():
+            model.is_full, model.at_once = True, Failure("overload", "too much")
+        world.predict()
+        [answer] = world.told
+        assert (answer.output, answer.reason, answer.models) == (Output(b"-1"), "overload", ["x@1", "y@1", "z@1"])
+        assert world.ledger.find(answer.id) is not None
+
+    play(scenario, default=Output(b"-1"))
+
+
+def test_the_deadline_counts_from_the_arrival() -> None:
+    """What was done before the engine had the query is part of its time."""
+
+    async def scenario(world: World) -> None:
+        arrived = world.engine.now()
+        await asyncio.sleep(0.015)
+        world.predict(arrived=arrived)
+        await asyncio.sleep(0.006)
+        assert [p.failure.code for p in world.told if p.failure] == ["deadline"]
 
     play(scenario)

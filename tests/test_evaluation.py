@@ -33,7 +33,7 @@ class Model:
 
     def __init__(self, ref: str) -> None:
         self.ref = ref
-        self.cached = self
+        self.cached = self.direct = self
         self.calls: list[Call] = []
         self.at_once: Output | None = None
 

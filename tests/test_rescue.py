@@ -63,6 +63,12 @@ class Model:
 
     def hurry(self, call: Call, deadline: float) -> None: ...
 
+    def full(self, now: float, deadline: float) -> bool:
+        return False
+
+    def knows(self, row: bytes, binary: bool) -> bool:
+        return False
+
     def hedge(self, call: Call) -> Twin | None:
         if self.spare and call in self.calls:
             self.twin = Twin()
@@ -87,7 +93,7 @@ class Wire:
         loop.call_at(self.free_at, self._answer, batch, took)
 
     def _answer(self, batch: Batch, took: float) -> None:
-        self.batcher.answered(self.station, batch, [Output(b"1")] * len(batch.calls), took)
+        self.batcher.answered(self.station, batch, [Output(b"1")] * len(batch.calls), took, took)
 
 
 class Real(Model):
@@ -99,6 +105,8 @@ class Real(Model):
         self.wire = Wire(self.batcher, seconds)
         self.ask = self.batcher.ask  # type: ignore[method-assign]
         self.wait = self.batcher.wait  # type: ignore[method-assign]
+        self.full = self.batcher.full  # type: ignore[method-assign]
+        self.turn_away = self.batcher.turn_away
 
 
 class World:

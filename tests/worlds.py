@@ -40,6 +40,9 @@ class Model:
         self.calls: list[Call] = []
         self.forgotten: list[Call] = []
         self.at_once: Outcome | None = None
+        self.is_full = False
+        self.known: set[bytes] = set()
+        self.turned_away = 0
 
     def ask(self, call: Call) -> None:
         self.calls.append(call)
@@ -51,6 +54,15 @@ class Model:
         self.forgotten.append(call)
 
     def hurry(self, call: Call, deadline: float) -> None: ...
+
+    def full(self, now: float, deadline: float) -> bool:
+        return self.is_full
+
+    def knows(self, row: bytes, binary: bool) -> bool:
+        return row in self.known
+
+    def turn_away(self) -> None:
+        self.turned_away += 1
 
     def say(self, outcome: Outcome, now: float) -> None:
         """Answer the oldest call."""

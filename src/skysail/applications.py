@@ -14,7 +14,7 @@ from skysail.feedback.states import States
 from skysail.selection.base import Policy
 from skysail.stats.application import ApplicationCounters
 from skysail.stats.means import Means
-from skysail.types import Distribution, Output, State
+from skysail.types import Distribution, Failure, Output, State
 
 __all__ = ["Application", "Served"]
 
@@ -79,15 +79,52 @@ class Application:
     candidates: tuple[str, ...] = ()
     """The models that can be asked now, in config order; kept by `refresh`."""
 
+    remembers: bool = False
+    """Whether an answer may come of what was said before: one of the candidates is asked through the cache."""
+
     def __post_init__(self) -> None:
         """Find out who can be asked."""
         self._narrowed: Recent[tuple[str | None, tuple[str, ...]], tuple[State, State]] = Recent(_NARROWED)
+        self._predictors: list[Predictor] = []
+        self.overload = Failure(
+            "overload",
+            f"the work ahead of application {self.name!r} would take longer than its objective, {self.slo * 1e3:g} ms; "
+            "send it again after Retry-After, send less at once, or add replicas",
+        )
         self.refresh()
 
     def refresh(self) -> None:
         """A replica has come or gone."""
         served = self.served
         self.candidates = tuple([name for name in self.models if name in served and served[name].ready])
+        self._predictors = [self.predictor(name) for name in self.candidates]
+        self.remembers = self.cache and any(served[m].cached is not served[m].direct for m in self.candidates)
+
+    def overloaded(self, now: float, deadline: float) -> bool:
+        """Whether a query that came now with this deadline can only fail: each candidate would refuse it for the work
+        ahead, whatever its row, unless the cache knows it.
+
+        Never where there is a default: then it is answered, and the decision recorded.
+        """
+        if self.default is not None:
+            return False
+        for predictor in self._predictors:
+            if not predictor.full(now, deadline):
+                return False
+        return bool(self._predictors)
+
+    def knows(self, row: bytes, binary: bool) -> bool:
+        """Whether a candidate would answer this row without more work for the model."""
+        for predictor in self._predictors:  # noqa: SIM110 - a generator costs more, where this is compiled too
+            if predictor.knows(row, binary):
+                return True
+        return False
+
+    def turn_away(self) -> None:
+        """Count a query that is refused because of all this, as each candidate would have refused it."""
+        for predictor in self._predictors:
+            predictor.turn_away()
+        self.counters.answered(0.0, None, self.overload)
 
     def late(self, now: float, deadline: float) -> dict[str, float] | None:
         """The candidates that would likely answer after a deadline, each with the milliseconds it would take, where

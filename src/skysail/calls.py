@@ -55,6 +55,20 @@ class Predictor(Protocol):
         """Settle the call now or later; a call that is over by then is not settled."""
         ...
 
+    def knows(self, row: bytes, binary: bool) -> bool:
+        """Whether a call with this row would be answered without more work for the model."""
+        ...
+
+    def full(self, now: float, deadline: float) -> bool:
+        """Whether any call that came now with this deadline would be refused for the work ahead of it, were its row not
+        known.
+        """
+        ...
+
+    def turn_away(self) -> None:
+        """Count a call as refused that was not made, because all this is known."""
+        ...
+
     def forget(self, call: Call) -> None:
         """Nobody waits for this call any more: do not run it unless it is running already."""
         ...

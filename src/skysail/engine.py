@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from random import Random
+from typing import Protocol
 
 from skysail.applications import Application
 from skysail.clock import Clock
@@ -29,7 +31,7 @@ from skysail.rescue import OVERTAKEN, finish_race, hedge_in_time, next_model, st
 from skysail.stores.base import Add, ObservationWrite
 from skysail.types import Answer, Cover, Decision, Failure, Observation, Output, Query, Selection, State
 
-__all__ = ["Engine", "Feedback", "Prediction", "Verdict"]
+__all__ = ["Engine", "Feedback", "Others", "Prediction", "Verdict"]
 
 _LADDER = ("model_error", "unavailable", "overload", "deadline")
 _LATE = Failure("deadline", "no output came before the deadline")
@@ -81,6 +83,17 @@ class Feedback:
     reward: float | None = None
 
 
+class Others(Protocol):
+    """The other frontends of the server, any of which may have made a decision that is not in the store yet."""
+
+    def flush(self, id: str, flushed: Callable[[SkysailError | None], None]) -> bool:
+        """Have the one whose id this is write what it has decided; `False` where there is none to be asked.
+
+        `flushed` hears, after this has returned, that all of it is in the store, or why it may not be.
+        """
+        ...
+
+
 class Engine:
     """Answers the queries and takes the feedback of all applications of one frontend.
 
@@ -89,6 +102,7 @@ class Engine:
 
     def __init__(self, *, clock: Clock, rng: Random, ids: IdSource, ledger: Ledger, keep_inputs: bool = False) -> None:
         self.apps: dict[str, Application] = {}
+        self.others: Others | None = None
         self._now = clock.monotonic
         self._wall = clock.wall
         self._rng = rng
@@ -110,16 +124,20 @@ class Engine:
         binary: bool = False,
         context: str | None = None,
         limit: float | None = None,
+        arrived: float | None = None,
     ) -> Pending | None:
-        """Answer one row by `done`, at the latest `min(SLO, limit)` seconds from now.
+        """Answer one row by `done`, at the latest `min(SLO, limit)` seconds after it `arrived` (now, by default).
 
         Returns the pending query, to be cancelled if the client leaves; `None` where it has been answered already.
         """
-        now = self._now()
+        now = self._now() if arrived is None else arrived
         slo = app.slo
         deadline = now + (slo if limit is None or limit > slo else limit)
-        query = Query(self._ids.next(), row, binary, context, now, deadline, self._rng.random())
         candidates = app.candidates
+        if app.overloaded(now, deadline) and not app.knows(row, binary):
+            self._turn_away(app, done)
+            return None
+        query = Query(self._ids.next(), row, binary, context, now, deadline, self._rng.random())
         if not candidates:
             self._answer_without(app, query, done)
             return None
@@ -132,6 +150,19 @@ class Engine:
         if app.hedges is not None and len(pending.asked) == 1:
             hedge_in_time(pending, app.hedges)
         return pending
+
+    def now(self) -> float:
+        """The time by which deadlines are counted."""
+        return self._now()
+
+    def _turn_away(self, app: Application, done: Callable[[Prediction], None]) -> None:
+        """What would end as a refusal by every model is refused here: it costs next to nothing, and is held against
+        none of them.
+        """
+        app.turn_away()
+        prediction = Prediction("", [])
+        prediction.failure = app.overload
+        done(prediction)
 
     def _select(
         self,
@@ -303,7 +334,22 @@ class Engine:
         try:
             if feedback.label is not None:
                 check_label(app.policy.loss, feedback.label, app.counters)
+        except SkysailError as error:
+            done(error)
+            return
+        self._observe(app, feedback, done, self.others)
+
+    def _observe(
+        self, app: Application, feedback: Feedback, done: Callable[[Verdict], None], others: Others | None
+    ) -> None:
+        """As `observe`, once its label is judged; with `others`, a decision that is unknown may be one of theirs."""
+        try:
             decision = self._join(app, feedback)
+        except UnknownPrediction as error:
+            again = partial(self._observe_flushed, app, feedback, done)
+            if others is None or not others.flush(feedback.id or "", again):
+                done(error)
+            return
         except SkysailError as error:
             done(Unavailable(error.message) if isinstance(error, StoreError) else error)
             return
@@ -311,6 +357,15 @@ class Engine:
             self._learn(app, decision, feedback, done)
         elif feedback.row is not None:
             self._evaluate(app, feedback.row, feedback, done)
+
+    def _observe_flushed(
+        self, app: Application, feedback: Feedback, done: Callable[[Verdict], None], failure: SkysailError | None
+    ) -> None:
+        """Whoever may have made the decision has written what it has, or could not."""
+        if failure is None:
+            self._observe(app, feedback, done, None)
+        else:
+            done(failure)
 
     def _join(self, app: Application, feedback: Feedback) -> Decision | None:
         """The decision that feedback is about; `None` for an input that was not asked about lately."""

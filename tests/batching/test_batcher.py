@@ -450,3 +450,18 @@ def test_full_says_what_ask_would_do(waiting: int, limit: float, busy: bool) -> 
     if full:
         bench.batcher.turn_away()
         assert bench.batcher.statistics().failures["overload"] == 2
+
+
+def test_a_turn_that_brings_more_than_free_replicas_take_is_admitted_by_the_modelled_wait() -> None:
+    """A replica that will be given a full batch at the end of this turn is not idle for those behind."""
+    bench = Bench(cap=2)
+    bench.teach(2, 0.006)
+    calls = [bench.ask(b"%d" % n) for n in range(100)]
+    refused = [call.code for call in calls if call.over]
+    assert set(refused) == {"overload"}
+    assert 2 <= len(calls) - len(refused) <= 8
+    for _ in range(5):
+        bench.turn()
+        if bench.batcher.stations[0].inflight:
+            bench.answer(seconds=0.006)
+    assert sum(call.code == "output" for call in calls) >= 4

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from msgspec import UNSET, Raw
 
 from skysail.errors import InvalidJSON, InvalidRequest, RequestError, TooLarge
-from skysail.http.bodies import decode_observe, decode_predict, header_context, header_limit, observation
+from skysail.http.bodies import (
+    decode_observe,
+    decode_predict,
+    header_context,
+    header_limit,
+    is_one,
+    observation,
+    sole_row,
+)
 from skysail.http.shapes import Observe
 
 
@@ -163,3 +171,40 @@ def test_a_bad_deadline_header_is_refused(value: bytes) -> None:
     """A number of milliseconds above zero, or nothing."""
     with pytest.raises(InvalidRequest, match="Skysail-Deadline-Ms"):
         header_limit(value)
+
+
+ROWS = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=12,
+)
+SPACE = st.text(" \t\r\n", max_size=3)
+
+
+@given(ROWS, st.booleans(), st.lists(SPACE, min_size=6, max_size=6))
+def test_a_sole_row_is_the_row(row: Any, more: bool, space: list[str]) -> None:
+    """Where it is found without reading, it is what reading finds; where a quote follows, it is not looked for."""
+    a, b, c, d, e, f = space
+    text = json.dumps(row)
+    tail = ',"context":"x"' if more else ""
+    body = f'{a}{{{b}"input"{c}:{d}{text}{e}{tail}}}{f}'.encode()
+    found = sole_row(body)
+    assert is_one(body)
+    assert (found is None) == (more or '"' in text)
+    if found is not None:
+        assert found == bytes(decode_predict(body, 4).input)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[1]", b'{"inputs": [1]}', b'{"context": "a", "input": 1}', b"\xff", b'{"input"']
+)
+def test_what_does_not_begin_as_one_row_is_not_taken_for_one(body: bytes) -> None:
+    """A list, another order of fields, or no JSON: it has to be read."""
+    assert not is_one(body)
+    assert sole_row(body) is None
+
+
+@given(st.binary(max_size=40))
+def test_no_body_is_too_much_for_a_glance(body: bytes) -> None:
+    """Whatever it holds, looking at it raises nothing."""
+    sole_row(b'{"input":' + body)

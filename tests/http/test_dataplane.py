@@ -31,6 +31,17 @@ from skysail.stores.memory import MemoryStore
 from skysail.types import Failure, Output
 
 
+class _Past:
+    """The same model, past its cache."""
+
+    def __init__(self, echo: Echo) -> None:
+        self.ask, self.forget, self.hurry = echo.ask, echo.forget, echo.hurry
+        self.full, self.turn_away = echo.full, echo.turn_away
+
+    def knows(self, row: bytes, binary: bool) -> bool:
+        return False
+
+
 class Echo:
     """A model that answers with its row, refuses `"bad"`, breaks on `"boom"`, and never answers `"slow"`."""
 
@@ -38,9 +49,11 @@ class Echo:
     ready = True
 
     def __init__(self) -> None:
-        self.cached = self.direct = self
+        self.cached, self.direct = self, _Past(self)
         self.calls: list[Call] = []
         self.forgotten: list[Call] = []
+        self.is_full = False
+        self.turned_away = 0
         self.changed = asyncio.Event()
 
     def ask(self, call: Call) -> None:
@@ -62,6 +75,15 @@ class Echo:
         self.changed.set()
 
     def hurry(self, call: Call, deadline: float) -> None: ...
+
+    def full(self, now: float, deadline: float) -> bool:
+        return self.is_full
+
+    def knows(self, row: bytes, binary: bool) -> bool:
+        return row == b'"known"'
+
+    def turn_away(self) -> None:
+        self.turned_away += 1
 
     async def reach(self, calls: list[Call], count: int) -> None:
         """Wait until there are so many of these calls."""
@@ -91,8 +113,9 @@ class Well:
 class Site:
     """A server with one application, `digits`, and a client of it."""
 
-    def __init__(self, client: httpx.AsyncClient, model: Echo, well: Well) -> None:
+    def __init__(self, client: httpx.AsyncClient, engine: Engine, model: Echo, well: Well) -> None:
         self.client = client
+        self.engine = engine
         self.model = model
         self.well = well
 
@@ -132,7 +155,7 @@ def visit(scenario: Callable[[Site], Awaitable[None]], token: str | None = None,
             port = sock.getsockname()[1]
             await server.start(sock)
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-                await scenario(Site(client, model, well))
+                await scenario(Site(client, engine, model, well))
             await server.aclose()
         store.close()
 
@@ -307,3 +330,48 @@ def test_a_client_that_leaves_takes_its_work_along() -> None:
             await site.model.reach(site.model.forgotten, asked)
 
     visit(scenario, slo=60.0)
+
+
+def test_an_overload_is_refused_before_anything_is_read() -> None:
+    """One prepared reply, the same for all, for JSON and bytes; what the cache knows is answered, and lists are row by
+    row; then all is as it was.
+    """
+
+    async def scenario(site: Site) -> None:
+        site.model.is_full = True
+        replies = [await site.predict(input=n) for n in range(3)]
+        binary = {"content-type": "application/octet-stream"}
+        replies.append(await site.client.post("/apps/digits/predict", content=b"\x00", headers=binary))
+        replies.append(await site.predict(input="text", context="alice", deadline_ms=100))
+        replies.append(await site.client.post("/apps/digits/predict", content=b'{"input": 1,}'))
+        for reply in replies:
+            assert code_of(reply) == (503, "overload")
+            assert int(reply.headers["retry-after"]) >= 1
+            assert reply.content == replies[0].content
+        assert "'digits'" in replies[0].json()["error"]["message"]
+        assert site.model.turned_away == len(replies)
+        assert (await site.predict(input="known")).json()["output"] == "known"
+        said = (await site.predict(inputs=["known", 2])).json()["predictions"]
+        assert said[0]["output"] == "known"
+        assert said[1]["error"]["code"] == "overload"
+        assert code_of(await site.client.post("/apps/digits/predict", content=b"{")) == (400, "invalid_json")
+        ready = await site.client.get("/v2/health/ready")
+        assert ready.status_code == 200
+        site.model.is_full = False
+        assert (await site.predict(input=1)).status_code == 200
+
+    visit(scenario)
+
+
+def test_without_a_cache_no_body_is_looked_into() -> None:
+    """Whatever one row holds; a list is read all the same."""
+
+    async def scenario(site: Site) -> None:
+        site.model.is_full = True
+        site.engine.apps["digits"].cache = False
+        site.engine.apps["digits"].refresh()
+        assert code_of(await site.predict(input="known")) == (503, "overload")
+        said = (await site.predict(inputs=[1, 2])).json()["predictions"]
+        assert [row["error"]["code"] for row in said] == ["overload", "overload"]
+
+    visit(scenario)

@@ -52,11 +52,13 @@ def loop() -> Any:
 
 
 class Reading:
-    """A reader, and what came of feeding it."""
+    """A reader, and what came of feeding it; `knowing` another's heads, it is on the same server."""
 
-    def __init__(self, loop: Any, *pieces: bytes, **limits: Any) -> None:
+    def __init__(self, loop: Any, *pieces: bytes, knowing: Reading | None = None, **limits: Any) -> None:
         self.sink = Sink()
         self.hub = Hub(self.sink, Limits(**limits), loop)
+        if knowing is not None:
+            self.hub.heads = knowing.hub.heads
         self.reader = Reader(self.sink, self.hub)
         self.feed(*pieces)
 
@@ -130,6 +132,59 @@ def test_a_stream_means_the_same_however_it_is_cut(loop: Any, stream: bytes) -> 
         assert Reading(loop, stream[:cut], stream[cut:], max_body=100, max_head=200).outcome == whole
     single = [stream[i : i + 1] for i in range(len(stream))]
     assert Reading(loop, *single, max_body=100, max_head=200).outcome == whole
+
+
+@pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS)
+def test_a_stream_means_the_same_to_who_knows_it(loop: Any, stream: bytes) -> None:
+    """Heads that were read before change nothing, wherever the second stream is cut."""
+    first = Reading(loop, stream, max_body=100, max_head=200)
+    for part in STREAMS.values():
+        Reading(loop, part, max_body=100, max_head=200, knowing=first)
+    for cut in range(len(stream)):
+        again = Reading(loop, stream[:cut], stream[cut:], max_body=100, max_head=200, knowing=first)
+        assert again.outcome == first.outcome
+        assert again.hub.held == first.hub.held
+
+
+def test_known_heads_are_shared_and_few(loop: Any) -> None:
+    """What is rare is not remembered, what is remembered needs no parser, and there is an end to it."""
+    first = Reading(loop, *STREAMS.values())
+    assert not any(b"xpect" in head or b"HTTP/1.0" in head or b"hunked" in head for head in first.hub.heads)
+    reading = Reading(loop, post(b"/a", b"one"), post(b"/a", b"two"))
+    reading.reader.release()  # without a parser nothing else could be read
+    reading.feed(post(b"/a", b"six") * 3)
+    assert [r.body for r in reading.sink.done] == [b"one", b"two", b"six", b"six", b"six"]
+    assert reading.sink.done[0].headers is reading.sink.done[4].headers
+    for n in range(5000):
+        Reading(loop, b"GET /%d HTTP/1.1\r\nHost: h\r\n\r\n" % n, knowing=reading)
+    assert len(reading.hub.heads) <= 4096
+
+
+def test_a_known_head_is_judged_anew(loop: Any) -> None:
+    """What was admitted once may be refused by now; the connection goes on behind it."""
+    reading = Reading(loop, post(b"/a", b"one"))
+    reading.sink.admit = lambda request: Refusal(NotFound("gone"))  # type: ignore[method-assign]
+    reading.feed(post(b"/a", b"two") * 2)
+    assert [r.status for r in reading.sink.entered] == [0, 404, 404]
+    assert (len(reading.sink.done), reading.reader.phase, reading.reader.cut) == (1, IDLE, False)
+
+
+def test_empty_lines_are_no_head(loop: Any) -> None:
+    """A request behind line ends is not remembered as these."""
+    reading = Reading(loop, b"\r\n\r\n" + post(b"/a", b"x"), b"\r\n\r\n" + post(b"/b", b"y"))
+    assert [r.path for r in reading.sink.done] == [b"/a", b"/b"]
+
+
+def test_bytes_in_hand_are_counted(loop: Any) -> None:
+    """Of bodies that are whole and of those that are not yet; not those of bodies that are refused or given up."""
+    reading = Reading(
+        loop, post(b"/a", b"12345"), post(b"/a", b"12345"), post(b"/no", b"123"), post(b"/a", b"123")[:-1]
+    )
+    assert (reading.hub.held, reading.reader.partial, reading.reader.missing) == (12, 2, 1)
+    reading.reader.end()
+    assert (reading.hub.held, reading.reader.partial) == (10, 0)
+    reading = Reading(loop, chunked(b"/a", b"x" * 60, b"x" * 60), max_body=100)
+    assert reading.hub.held == 0
 
 
 def test_a_get(loop: Any) -> None:
@@ -384,4 +439,6 @@ def test_no_bytes_raise(loop: Any, stream: tuple[bytes, list[int]]) -> None:
     """Whatever comes is requests or a refusal, and the same however it is cut."""
     data, cuts = stream
     pieces = [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
-    assert Reading(loop, *pieces).outcome == Reading(loop, data).outcome
+    whole = Reading(loop, data)
+    assert Reading(loop, *pieces).outcome == whole.outcome
+    assert Reading(loop, *pieces, knowing=whole).outcome == Reading(loop, data, knowing=whole).outcome == whole.outcome

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from skysail.errors import Overload, Unauthorized
-from skysail.http.request import JSON, Request, internal_error
+from skysail.http.request import JSON, Prepared, Request, internal_error
 
 
 class Owner:
@@ -97,3 +97,16 @@ def test_an_internal_error_says_where_to_look() -> None:
     """Nothing of the exception reaches the client."""
     assert internal_error().code == "internal"
     assert "log" in internal_error().message
+
+
+def test_a_prepared_answer_is_counted_like_any_other(owner: Owner, request_: Request) -> None:
+    """Its code is an error of this connection, and there is one answer; to one who is gone it is harmless."""
+    reply = Prepared("overload", 503, b"{}", (), b"")
+    request_.give(reply)
+    assert (request_.status, owner.codes, owner.answers) == (503, ["overload"], [request_])
+    with pytest.raises(RuntimeError, match="already"):
+        request_.give(reply)
+    lost = Request(owner, b"POST", b"/a", b"", {})
+    lost.forget()
+    lost.give(reply)
+    assert owner.codes == ["overload"] * 2

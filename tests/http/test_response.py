@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from skysail.errors import Overload
 from skysail.http.request import Request
-from skysail.http.response import CONTINUE, encode_response
+from skysail.http.response import CONTINUE, encode_response, prepare
 
 
 class Owner:
@@ -74,6 +75,31 @@ def test_a_large_body_is_not_copied(asked: Request, pieces: int) -> None:
     head, *rest = encoded(asked)
     assert b"Content-Length: %d\r\n" % (100_000 * pieces) in head
     assert all(a is b for a, b in zip(rest, body, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("close", "old", "head_only"), [(False,) * 3, (True, False, False), (False, True, False), (False, False, True)]
+)
+def test_a_prepared_answer_is_the_same_answer(close: bool, old: bool, head_only: bool) -> None:
+    """Byte for byte what failing with the error gives, whoever asked and how."""
+    error, buffers = Overload("too much"), []
+    for _ in range(2):
+        request = Request(Owner(), b"POST", b"/", b"", {})
+        request.old, request.head_only = old, head_only
+        if buffers:
+            request.give(prepare(error))
+        else:
+            request.fail(error)
+        buffers.append(encoded(request, close=close))
+    assert buffers[0] == buffers[1]
+    assert b"\r\nRetry-After: 1\r\n" in buffers[0][0]
+
+
+def test_a_prepared_answer_costs_no_encoding(asked: Request) -> None:
+    """The very same bytes go to every client."""
+    reply = prepare(Overload("too much"))
+    asked.give(reply)
+    assert encoded(asked)[0] is reply.whole
 
 
 def test_continue_is_a_whole_answer() -> None:

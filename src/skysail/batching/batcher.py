@@ -125,15 +125,10 @@ class Batcher:
 
     def full(self, now: float, deadline: float) -> bool:
         """Whether `ask` would refuse any call that came now with this deadline, for the work ahead of it."""
-        if self._suspects:
-            return False  # it depends on the row
-        ready = False
-        for station in self.stations:
-            if station.ready:
-                ready = True
-                if len(station.inflight) < station.depth:
-                    return False
-        return ready and (len(self._heap) >= _MOST_QUEUED or now + self._modelled(now) > deadline)
+        if self._suspects or self._has_room():
+            return False  # with suspects, it depends on the row
+        late = len(self._heap) >= _MOST_QUEUED or now + self._modelled(now) > deadline
+        return late and self._is_ready()
 
     def turn_away(self) -> None:
         """Count a call as refused that was not made, because `full` said so."""
@@ -314,17 +309,13 @@ class Batcher:
 
     def _refusal(self, call: Call) -> Failure | None:
         """Why a call cannot be taken, if it cannot: no replica, a deadly row, or too much work ahead of it."""
-        ready = False
-        for station in self.stations:
-            if station.ready:
-                ready = True
-                if len(station.inflight) < station.depth and not self._suspects:
-                    return None
-        if not ready:
+        if self._has_room() and not self._suspects:
+            return None
+        if not self._is_ready():
             return Failure("unavailable", "no replica of the model is ready")
         if self._suspects and self._suspects.quarantined(call.row, call.arrived):
             return _quarantine()
-        if any(s.free for s in self.stations):
+        if self._has_room():
             return None
         waiting = len(self._heap)
         if waiting >= _MOST_QUEUED:
@@ -333,6 +324,24 @@ class Batcher:
         if call.arrived + wait > call.deadline:
             return Failure("overload", f"the work ahead of it would take {wait * 1e3:.0f} ms more")
         return None
+
+    def _is_ready(self) -> bool:
+        for station in self.stations:  # noqa: SIM110 - a generator costs more, where this is compiled too
+            if station.ready:
+                return True
+        return False
+
+    def _has_room(self) -> bool:
+        """Whether a replica is free, and will take one row more than waits already, at the end of this turn: nothing is
+        refused then. In an overload a turn may bring a hundred times what the free replicas will take.
+        """
+        waiting = len(self._heap)
+        for station in self.stations:
+            if station.ready and len(station.inflight) < station.depth:
+                waiting -= station.sizing.cap
+                if waiting < 0:
+                    return True
+        return False
 
     def _modelled(self, now: float) -> float:
         """The modelled seconds until a call behind all others is answered; 0 while nothing is known."""

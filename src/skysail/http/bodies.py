@@ -16,10 +16,11 @@ from msgspec import UNSET, Raw
 from skysail.errors import InvalidJSON, InvalidRequest, TooLarge
 from skysail.http.shapes import Observe, ObserveBody, Predict
 
-__all__ = ["decode_observe", "decode_predict", "header_context", "header_limit", "observation"]
+__all__ = ["decode_observe", "decode_predict", "header_context", "header_limit", "is_one", "observation", "sole_row"]
 
 _MOST_DEPTH = 64
 _MOST_CONTEXT = 256
+_ONE_ROW = re.compile(rb'\s*{\s*"input"(\s*:\s*)')
 _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
 
 
@@ -44,6 +45,23 @@ def decode_predict(body: bytes, most_rows: int) -> Predict:
     if request.deadline_ms is not None:
         _check_limit("deadline_ms", request.deadline_ms)
     return request
+
+
+def is_one(body: bytes) -> bool:
+    """Whether a predict body begins as that of one row does, and is no list. It is not looked at any further."""
+    return _ONE_ROW.match(body) is not None
+
+
+def sole_row(body: bytes) -> bytes | None:
+    """The row of a predict body that has nothing else in it, found without reading the row; `None` for any other body.
+
+    Where the body is JSON at all, it is the row that `decode_predict` finds: without a quote behind `"input"`, there is
+    no other field. Enough to look for an answer that is there already, and for nothing else, since it may be no JSON.
+    """
+    begin = _ONE_ROW.match(body)
+    if begin is None or body.rfind(b'"') >= begin.start(1):
+        return None
+    return body[begin.end() : body.rfind(b"}")].rstrip(b" \t\r\n")
 
 
 def decode_observe(body: bytes, most_rows: int) -> Observe | list[Raw]:

@@ -15,6 +15,7 @@ from skysail.engine import Engine, Feedback, Prediction, Verdict
 from skysail.errors import (
     MethodNotAllowed,
     NotFound,
+    Overload,
     RequestError,
     SkysailError,
     Unauthorized,
@@ -24,8 +25,17 @@ from skysail.errors import (
     nearest,
 )
 from skysail.http.answers import encode_prediction, encode_predictions
-from skysail.http.bodies import decode_observe, decode_predict, header_context, header_limit, observation
-from skysail.http.request import Refusal, Request
+from skysail.http.bodies import (
+    decode_observe,
+    decode_predict,
+    header_context,
+    header_limit,
+    is_one,
+    observation,
+    sole_row,
+)
+from skysail.http.request import Prepared, Refusal, Request
+from skysail.http.response import prepare
 from skysail.http.shapes import Observe
 from skysail.types import Failure
 
@@ -97,6 +107,7 @@ class DataPlane:
         self._max_rows = max_rows
         self._token = None if token is None else b"Bearer " + token.encode()
         self._routes: dict[tuple[bytes, bytes, bytes | None], _Route] = {}
+        self._refusals: dict[str, tuple[Failure, Prepared]] = {}
 
     # -- a handler's two methods --------------------------------------------------------------------------------------
 
@@ -162,10 +173,14 @@ class DataPlane:
 
     def _predict(self, request: Request, route: _Route) -> None:
         app = self._app(route)
+        now = self._engine.now()
+        if app.overloaded(now, now + app.slo) and self._turn_away(request, app, route.binary):
+            return
         if route.binary:
             self._predict_one(
                 request,
                 app,
+                now,
                 request.body,
                 context=header_context(request.header(b"skysail-context")),
                 limit=header_limit(request.header(b"skysail-deadline-ms")),
@@ -174,14 +189,38 @@ class DataPlane:
             return
         body = decode_predict(request.body, self._max_rows)
         if body.inputs is UNSET:
-            self._predict_one(request, app, bytes(body.input), context=body.context, limit=body.deadline_ms)  # type: ignore[arg-type]
+            self._predict_one(request, app, now, bytes(body.input), context=body.context, limit=body.deadline_ms)  # type: ignore[arg-type]
         else:
-            self._predict_many(request, app, body.inputs, body.context, body.deadline_ms)
+            self._predict_many(request, app, now, body.inputs, body.context, body.deadline_ms)
+
+    def _turn_away(self, request: Request, app: Application, binary: bool) -> bool:
+        """Refuse one row for which there is no time, unread; but not one that the cache may know, nor a list, whose
+        rows are answered one by one.
+        """
+        body = request.body
+        if app.remembers:
+            row = body if binary else sole_row(body)
+            if row is None or app.knows(row, binary):
+                return False
+        elif not (binary or is_one(body)):
+            return False
+        app.turn_away()
+        request.give(self._refusal(app))
+        return True
+
+    def _refusal(self, app: Application) -> Prepared:
+        """The reply to all queries that an application has no time for."""
+        failure = app.overload
+        known = self._refusals.get(app.name)
+        if known is None or known[0] is not failure:
+            known = self._refusals[app.name] = (failure, prepare(Overload(failure.message)))
+        return known[1]
 
     def _predict_one(
         self,
         request: Request,
         app: Application,
+        now: float,
         row: bytes,
         *,
         context: str | None,
@@ -192,17 +231,19 @@ class DataPlane:
             failure = prediction.failure
             if failure is None:
                 request.reply(200, encode_prediction(prediction))
+            elif failure is app.overload:
+                request.give(self._refusal(app))
             else:
-                _reply_failure(request, failure)
+                request.fail(from_code(failure.code, failure.message))
 
         pending = self._engine.predict(
-            app, row, done, binary=binary, context=context, limit=None if limit is None else limit / 1e3
+            app, row, done, binary=binary, context=context, limit=None if limit is None else limit / 1e3, arrived=now
         )
         if pending is not None:
             request.on_gone = pending.cancel
 
     def _predict_many(
-        self, request: Request, app: Application, rows: list[Raw], context: str | None, limit: float | None
+        self, request: Request, app: Application, now: float, rows: list[Raw], context: str | None, limit: float | None
     ) -> None:
         def done(predictions: list[Prediction]) -> None:
             request.reply(200, encode_predictions(predictions))
@@ -210,7 +251,7 @@ class DataPlane:
         gather = _Gather(len(rows), done)
         seconds = None if limit is None else limit / 1e3
         asked = [
-            self._engine.predict(app, bytes(row), gather.slot(index), context=context, limit=seconds)
+            self._engine.predict(app, bytes(row), gather.slot(index), context=context, limit=seconds, arrived=now)
             for index, row in enumerate(rows)
         ]
         pending = [one for one in asked if one is not None]
@@ -294,10 +335,6 @@ def _media(request: Request, *, binary: bool) -> bool:
 
 def _text(name: bytes) -> str:
     return unquote(name.decode("latin-1"))
-
-
-def _reply_failure(request: Request, failure: Failure) -> None:
-    request.fail(from_code(failure.code, failure.message))
 
 
 def _feedback(body: Observe) -> Feedback:

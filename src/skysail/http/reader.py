@@ -16,6 +16,9 @@ and small, is read past, and the connection lives on.
 httptools (llhttp) refuses the ambiguous by itself: a `Content-Length` twice or beside `Transfer-Encoding`, bare line
 feeds, folded headers. What it lets through and we do not: other codings than `chunked`, chunks in HTTP/1.0, HTTP/0.9
 and 2.0, a missing or repeated `Host`; and what an offer to upgrade does to a body (see `_decline_upgrade`).
+
+Clients say the same again and again. A head that was read once, and had nothing rare about it, is known by its bytes,
+to all connections; a request that begins with it, and is there whole, needs no parser.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from typing import Final, NoReturn, Protocol
 import httptools
 
 from skysail.errors import HeadersTooLarge, InvalidRequest, SkysailError, TooLarge
-from skysail.http.hub import Hub
+from skysail.http.hub import Head, Hub
 from skysail.http.request import Headers, Owner, Refusal, Request, internal_error
 
 __all__ = ["BODY", "DEAF", "HEAD", "IDLE", "Reader", "Sink"]
@@ -56,6 +59,12 @@ _NO_PARSER = httptools.HttpRequestParser(None)
 
 _SKIPPED_BODY = 1 << 16
 """Bytes of a refused request's body that are read past, so that the connection can be kept."""
+
+_KNOWN_HEAD = 1 << 10
+"""Bytes of the longest head that is remembered."""
+
+_KNOWN_HEADS = 4096
+"""Heads that are remembered; their bodies' lengths are part of them."""
 
 _OVERHEAD = 8
 """Bytes of chunk framing allowed for each byte of a body (one sent alone takes five), beside `max_head` in all."""
@@ -102,9 +111,25 @@ class Reader:
         self._raw = 0  # bytes of whole reads since the phase began: no more than the parser has taken in it
         self._at_most = 0  # bytes of all reads that may belong to the request: no less than its head
         self._upgrade = False  # this request offers another protocol
+        self._new_head = b""  # the bytes of the head that is being read, if they are to be remembered
+
+    @property
+    def partial(self) -> int:
+        """Bytes kept of a body that is not complete."""
+        return len(self._body)
+
+    @property
+    def missing(self) -> int:
+        """Bytes that are still to come of a body whose size was announced."""
+        request = self.request
+        return 0 if request is None or request.length is None else request.length - self.body_size
 
     def feed(self, data: bytes) -> None:
         """Take bytes; the sink learns what they complete."""
+        if self.phase == IDLE:
+            data = self._take_known(data)
+            if not data:
+                return
         size = len(data)
         if self.phase:
             self._raw += size
@@ -126,6 +151,7 @@ class Reader:
         """Read nothing more; returns the request that is left incomplete and unanswered, if one is."""
         request, self.request = self.request, None
         self.phase = DEAF
+        self._drop_body()
         return None if request is None or request.status else request
 
     def abandon(self, error: SkysailError, status: int | None = None, headers: Headers = ()) -> None:
@@ -137,6 +163,7 @@ class Reader:
         request.close = True
         self.phase = DEAF
         self.cut = True
+        self._drop_body()
         if not request.status:
             request.fail(error, status=status, headers=headers)
 
@@ -176,6 +203,7 @@ class Reader:
         if self.phase != HEAD:
             return
         headers, parser = self._headers, self._parser
+        new_head, self._new_head = self._new_head, b""
         path, _, query = self._url.partition(b"?")
         request = self.request = Request(self._sink, parser.get_method(), path, query, headers)
         self.phase = BODY
@@ -195,6 +223,8 @@ class Reader:
         refusal = self._judge(request)
         if refusal is not None:
             self._refuse(request, refusal)
+        elif new_head:
+            self._remember(new_head, request)
 
     def on_body(self, data: bytes) -> None:
         """Take a piece of the body; the usual single piece is not copied."""
@@ -203,6 +233,7 @@ class Reader:
             return
         if self.body_size > self._max_body:
             self._stop(self._body_too_large())
+        self._hub.held += len(data)
         if not self._body:
             self._body = data
             return
@@ -223,6 +254,56 @@ class Reader:
         request.body = body if isinstance(body, bytes) else bytes(body)
         self._body = b""
         self._sink.complete(request)
+
+    # ---- heads that are known
+
+    def _take_known(self, data: bytes) -> bytes:
+        """Take the requests at the beginning that are whole, and whose heads are known; what is left."""
+        heads, sink = self._hub.heads, self._sink
+        at, size = 0, len(data)
+        self._new_head = b""
+        while at < size:
+            end = data.find(b"\r\n\r\n", at, at + _KNOWN_HEAD) + 4
+            if end < 4:
+                break
+            raw = data[at:end]
+            head = heads.get(raw)
+            if head is None:
+                if raw[0] > 32:  # else there are empty lines before it, and this is not where it ends
+                    self._new_head = raw
+                break
+            stop = end + head.length
+            if stop > size:
+                break
+            at = stop
+            request = Request(sink, head.method, head.path, head.query, head.headers)
+            request.length = head.length
+            sink.enter(request)
+            refusal = self._judge(request)
+            if refusal is not None:
+                request.fail(refusal.error, headers=refusal.headers)
+                continue
+            if head.length:
+                request.body = data[end:stop]
+                self._hub.held += head.length
+            sink.complete(request)
+        return data[at:] if at else data
+
+    def _remember(self, raw: bytes, request: Request) -> None:
+        """Know this head from now on, unless there is anything rare about it."""
+        rare = request.close or request.expects or request.old or request.head_only or self._upgrade
+        if rare or request.length is None:
+            return
+        heads = self._hub.heads
+        if len(heads) >= _KNOWN_HEADS:
+            heads.clear()
+        heads[raw] = Head(request.method, request.path, request.query, request.headers, request.length)
+
+    def _drop_body(self) -> None:
+        """Let go of what there is of a body that will not be complete."""
+        if self._body:
+            self._hub.release(len(self._body))
+            self._body = b""
 
     # ---- judging
 

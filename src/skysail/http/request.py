@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 from skysail.errors import SkysailError
 from skysail.http.status import error_body, headers_of, status_of
 
-__all__ = ["JSON", "Body", "Handler", "Headers", "Owner", "Refusal", "Request", "internal_error"]
+__all__ = ["JSON", "Body", "Handler", "Headers", "Owner", "Prepared", "Refusal", "Request", "internal_error"]
 
 JSON = b"application/json"
 """The content type of every reply that does not name another."""
@@ -25,6 +25,22 @@ class Refusal(NamedTuple):
 
     error: SkysailError
     headers: Headers = ()
+
+
+class Prepared:
+    """An error reply that is made once and given many times; `whole` is all of its bytes, from the status line on.
+
+    For what a server says when it has the least time to say it (`skysail.http.response.prepare` makes one).
+    """
+
+    __slots__ = ("body", "code", "headers", "status", "whole")
+
+    def __init__(self, code: str, status: int, body: bytes, headers: Headers, whole: bytes) -> None:
+        self.code = code
+        self.status = status
+        self.body = body
+        self.headers = headers
+        self.whole = whole
 
 
 class Handler(Protocol):
@@ -60,7 +76,8 @@ class Request:
 
     `on_gone` is called, once, if the client is gone before the answer: set it to what forgets the work. `route` is the
     handler's own, to carry what `admit` found to `handle`. `status` is 0 until there is an answer. The other attributes
-    are the connection's: `close` (no request follows), `expects` (100 Continue), `old` (HTTP/1.0), `head_only`.
+    are the connection's: `close` (no request follows), `expects` (100 Continue), `old` (HTTP/1.0), `head_only`, and
+    `handed` (the handler was given it). Requests with the same head share `headers`: nobody changes them.
     """
 
     __slots__ = (
@@ -68,6 +85,7 @@ class Request:
         "close",
         "content_type",
         "expects",
+        "handed",
         "head_only",
         "headers",
         "length",
@@ -76,6 +94,7 @@ class Request:
         "on_gone",
         "owner",
         "path",
+        "prepared",
         "query",
         "reply_body",
         "reply_headers",
@@ -93,7 +112,8 @@ class Request:
         self.body = b""
         self.on_gone: Callable[[], None] | None = None
         self.route: Any = None
-        self.close = self.expects = self.head_only = self.old = False
+        self.prepared: Prepared | None = None
+        self.close = self.expects = self.handed = self.head_only = self.old = False
         self.status = 0
 
     def header(self, name: bytes) -> bytes | None:
@@ -127,6 +147,13 @@ class Request:
             error_body(error.code, error.message),
             headers=(*headers_of(error.code), *headers),
         )
+
+    def give(self, reply: Prepared) -> None:
+        """Answer with a reply that is there already."""
+        if self.owner is not None:
+            self.owner.count_error(reply.code)
+        self.prepared = reply
+        self.reply(reply.status, reply.body, headers=reply.headers)
 
     def forget(self) -> None:
         """The client is gone: part from the connection, and call `on_gone` if there is no answer yet."""

@@ -8,13 +8,11 @@ import socket
 from dataclasses import dataclass
 
 from skysail.http.connection import Connection
+from skysail.http.door import Door
 from skysail.http.hub import Hub, Limits
 from skysail.http.request import Handler
 
 __all__ = ["HttpServer", "HttpStatistics"]
-
-_BACKLOG = 4096
-"""Connections the kernel may queue; `listen` is called anew on an inherited socket, and must not shrink its queue."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,22 +46,23 @@ class HttpServer:
         self._handler = handler
         self._limits = limits or Limits()
         self._hub: Hub | None = None
-        self._listener: asyncio.Server | None = None
+        self._door: Door | None = None
 
     async def start(self, sock: socket.socket) -> None:
         """Accept on a bound socket, which is this server's from now on."""
         loop = asyncio.get_running_loop()
         hub = self._hub = Hub(self._handler, self._limits, loop)
-        self._listener = await loop.create_server(lambda: Connection(hub), sock=sock, backlog=_BACKLOG)
+        self._door = Door(sock, lambda: Connection(hub))
+        self._door.open()
 
     async def drain(self, seconds: float) -> None:
         """Accept nothing more, answer what is in flight (each connection's last answer says so), and close.
 
         Returns when every connection is gone. On expiry of `seconds`, those that are left are cut off.
         """
-        if self._hub is None or self._listener is None:
+        if self._hub is None or self._door is None:
             return
-        self._listener.close()
+        self._door.close()
         self._hub.drain()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._hub.wait_empty(), seconds)
@@ -71,9 +70,9 @@ class HttpServer:
 
     async def aclose(self) -> None:
         """Stop at once: connections are cut off, their requests forgotten. Closing twice is harmless."""
-        if self._hub is None or self._listener is None:
+        if self._hub is None or self._door is None:
             return
-        self._listener.close()
+        self._door.close()
         await self._hub.aclose()
 
     def sweep(self) -> None:
