@@ -30,6 +30,9 @@ _PAUSE = 0.1
 _AT_MOST = 512
 """Connections that are looked at for that, those of clients that have hung up among them."""
 
+_CROWD = 16
+"""Times in a row that there were more, for it to be a crowd and not a start: some five hundred connections at least."""
+
 _HUNG_UP = (b"\x07", b"\x08")
 """TCP's states `CLOSE` and `CLOSE_WAIT`, as Linux numbers them."""
 
@@ -41,8 +44,8 @@ _logger = logging.getLogger(__name__)
 class Door:
     """Accepts connections on one listening socket, from `open` to `close`; `welcome` makes the protocol of each.
 
-    While more want to come in than are let in at once, those whose client has hung up before are not: work for them
-    would be for nothing, and keep out others. One that has only closed its sending side is told to come again.
+    While a crowd wants to come in, those whose client has hung up before are not let in: work for them would be for
+    nothing, and keep out others. One that has only closed its sending side is told to come again.
     """
 
     def __init__(self, sock: socket.socket, welcome: Callable[[], asyncio.Protocol]) -> None:
@@ -64,7 +67,7 @@ class Door:
             self._sock.close()
 
     async def _accept(self) -> None:
-        loop, crowd, failing = asyncio.get_running_loop(), False, False
+        loop, times, failing = asyncio.get_running_loop(), 0, False
         while True:
             try:
                 first, _ = await loop.sock_accept(self._sock)
@@ -75,26 +78,26 @@ class Door:
                 failing = True
                 await asyncio.sleep(_PAUSE)
                 continue
-            comers = self._comers(first, crowd=crowd)
-            crowd = len(comers) == _AT_ONCE
+            comers, more = self._comers(first, crowd=times >= _CROWD)
+            times = times + 1 if more else 0
             welcomed = [loop.connect_accepted_socket(self._welcome, comer) for comer in comers]
             await asyncio.shield(asyncio.gather(*welcomed, return_exceptions=True))  # who is in is served to the end
 
-    def _comers(self, first: socket.socket, *, crowd: bool) -> list[socket.socket]:
-        """Who is let in now; of a crowd, only those whose clients are there still."""
+    def _comers(self, first: socket.socket, *, crowd: bool) -> tuple[list[socket.socket], bool]:
+        """Who is let in now (of a crowd, only those whose clients are there still), and whether more may wait."""
         comers: list[socket.socket] = []
-        comer = first
-        for _ in range(_AT_MOST):
+        comer, looked_at = first, 1
+        while True:
             comer.setblocking(False)
             if not (crowd and _hung_up(comer)):
                 comers.append(comer)
-                if len(comers) == _AT_ONCE:
-                    break
+            if len(comers) == _AT_ONCE or looked_at == _AT_MOST:
+                return comers, True
             try:
                 comer, _ = self._sock.accept()
             except OSError:  # nobody else is there; if it is for another reason, the next try will tell
-                break
-        return comers
+                return comers, False
+            looked_at += 1
 
 
 def _hung_up(comer: socket.socket) -> bool:
