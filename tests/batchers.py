@@ -105,9 +105,9 @@ class Bench:
         while self.turns:
             self.turns.pop(0)()
 
-    def answer(self, replica: int = 0, seconds: float = 0.001) -> Batch:
-        """The oldest batch of a replica comes back after so long, every row echoed."""
-        self.clock.advance(seconds)
+    def answer(self, replica: int = 0, seconds: float = 0.001, lag: float = 0.0) -> Batch:
+        """The oldest batch of a replica comes back after so long, every row echoed; and is heard of so much later."""
+        self.clock.advance(seconds + lag)
         station = self.batcher.stations[replica]
         batch = station.inflight[0]
         self.batcher.answered(station, batch, [Output(call.row) for call in batch.calls], seconds, seconds)

@@ -465,3 +465,23 @@ def test_a_turn_that_brings_more_than_free_replicas_take_is_admitted_by_the_mode
         if bench.batcher.stations[0].inflight:
             bench.answer(seconds=0.006)
     assert sum(call.code == "output" for call in calls) >= 4
+
+
+def test_a_frontend_that_is_late_to_hear_does_not_shrink_batches() -> None:
+    """In an overload the event loop may take longer than the budget to come round; smaller batches would not mend it,
+    and cost the model its rate.
+    """
+    bench = Bench(cap=8)
+    station = bench.batcher.stations[0]
+    for _ in range(50):
+        for _ in range(8):
+            bench.ask(within=60.0)
+        bench.turn()
+        bench.answer(seconds=0.002, lag=0.05)
+    assert station.sizing.cap == 8
+    for _ in range(5):
+        for _ in range(8):
+            bench.ask(within=60.0)
+        bench.turn()
+        bench.answer(seconds=0.05)
+    assert station.sizing.cap < 8

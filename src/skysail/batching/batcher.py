@@ -204,7 +204,8 @@ class Batcher:
         now = self._now()
         rows, budget = len(batch.calls), self.budget(station.depth)
         seconds = station.done(batch, now, busy)
-        station.sizing.observe(rows, seconds, budget, station.estimator)
+        # Of the worker's time alone: a smaller batch does not help a frontend that is late to hear of it.
+        station.sizing.observe(rows, min(busy, seconds), budget, station.estimator)
         if self._hold is not None:
             self._hold.answered(rows, now, station.estimator)
         self._set_pace(station, rows)

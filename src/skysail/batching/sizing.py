@@ -32,8 +32,8 @@ class Sizing(Protocol):
         ...
 
     def observe(self, rows: int, seconds: float, budget: float, estimator: Estimator) -> None:
-        """One batch is done: its rows, how long it took the worker, how long it might have taken, and the replica's
-        estimate, in which it is counted already.
+        """One batch is done: its rows, how long the worker itself was at it, how long it might have taken, and the
+        replica's estimate, in which it is counted already.
         """
         ...
 
