@@ -34,7 +34,8 @@ def test_a_closed_loop_asks_again_and_again(server: Any, sender: Generator) -> N
     assert not trial.errors
     assert 0 < trial.p50 <= trial.p90 <= trial.p99 <= trial.worst
     assert len(set(server.bodies)) == len(server.bodies)
-    assert json.loads(server.bodies[1])["input"] == [2]
+    inputs = {tuple(json.loads(body)["input"]) for body in server.bodies}  # of four connections, in any order
+    assert (2,) in inputs
     assert trial.ids
     assert trial.cpu > 0
 
