@@ -485,3 +485,21 @@ def test_a_frontend_that_is_late_to_hear_does_not_shrink_batches() -> None:
         bench.turn()
         bench.answer(seconds=0.05)
     assert station.sizing.cap < 8
+
+
+def test_what_would_be_late_does_not_take_the_place_of_what_would_not() -> None:
+    """With more waiting than is done in time, an idle replica is not given the rows that are nearly due: each batch of
+    them would be late, and so would the next.
+    """
+    bench = Bench(cap=4, slo=0.2)
+    bench.teach(4, 0.01)
+    old = [bench.ask(within=0.02) for _ in range(4)]
+    bench.turn()
+    late = [bench.ask(within=0.015) for _ in range(2)]
+    fresh = [bench.ask(within=0.03) for _ in range(2)]
+    bench.answer(seconds=0.01)
+    bench.turn()
+    assert [call.code for call in old] == ["output"] * 4
+    assert {call.code for call in late} == {"overload"}
+    bench.answer(seconds=0.01)
+    assert [call.code for call in fresh] == ["output"] * 2

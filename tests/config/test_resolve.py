@@ -78,7 +78,10 @@ def test_a_default_is_any_json_value(default: Any) -> None:
         ),
         (server(token_env="EMPTY"), 'server.token_env = "EMPTY": no such environment variable, or it is empty'),
         (server(admin_host="0.0.0.0"), 'server.admin_host = "0.0.0.0": the control plane leaves loopback only with'),
-        (server(frontends=2, state="memory://"), "server.frontends = 2: they share what they learn by way of the state"),
+        (
+            server(frontends=2, state="memory://"),
+            "server.frontends = 2: they share what they learn by way of the state",
+        ),
         (server(admin_host="example"), 'server.admin_host = "example": the control plane leaves loopback only with'),
         (server(port=9, admin_port=9), "server.admin_port = 9: is the data plane's port too; choose another"),
         (server(host="::", port=9, admin_port=9), "server.admin_port = 9: is the data plane's port too"),

@@ -100,6 +100,7 @@ class Batcher:
         self._seconds = self._busy = self._predicting = 0.0
         self._pace = 0.0
         self._own = 0.0
+        self._latest = 0.0
         self._twins: dict[Call, tuple[Twin, Station]] = {}
         self._latencies: RecentQuantile | None = None
         self._sizes: deque[int] = deque(maxlen=_RECENT)
@@ -363,7 +364,7 @@ class Batcher:
         for other in self.stations:
             ready += other.ready
         self._pace = station.estimator.expected(cap) / (cap * max(1, ready))
-        self._own = station.estimator.expected(rows)
+        self._own = station.estimator.p90(rows)
 
     def _outdone(self, station: Station, call: Call, outcome: Output | Failure) -> bool:
         """Whether an outcome of a hedged call is to be passed over, because the other replica may do better."""
@@ -378,6 +379,7 @@ class Batcher:
 
     def _push(self, call: Call, deadline: float) -> None:
         call.queued = True
+        self._latest = max(self._latest, call.deadline) if self._heap else call.deadline
         heappush(self._heap, (deadline, next(self._order), call))
 
     def _dispatch(self) -> None:
@@ -441,12 +443,12 @@ class Batcher:
         """The next calls for a replica, most urgent first; those that cannot make it are answered on the way."""
         heap, cap = self._heap, station.sizing.cap
         estimate = station.estimator
-        # A busy replica's batches come back all the time, and keep its estimate true. For an idle one, what it could
-        # do at best decides what is hopeless: else the slow batches of a bad moment would keep away better ones.
+        # A batch like the last ones: what would be late with it only takes the place of what would not. But where nothing
+        # would be in time, what an idle replica could do at best decides: else the slow batches of a bad moment would
+        # keep away better ones. (A busy one's batches come back all the time, and keep its estimate true.)
         trusted = estimate.known(now) and (bool(station.inflight) or now - station.last_done < _QUIET)
-        if station.inflight:
-            needed = station.ahead(now) + estimate.expected(min(cap, len(heap)))
-        else:
+        needed = station.ahead(now) + estimate.expected(min(cap, len(heap)))
+        if not station.inflight and now + needed > self._latest:
             needed = estimate.best(1)
         if not trusted:
             needed = 0.0

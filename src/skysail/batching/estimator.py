@@ -39,7 +39,7 @@ class Estimator:
     """
 
     __slots__ = (
-        "_band", "_floor", "_fresh", "_max_age", "_refit_at", "_samples", "fixed", "per_row", "sloped",
+        "_band", "_floor", "_fresh", "_max_age", "_refit_at", "_samples", "_slow", "fixed", "per_row", "sloped",
     )  # fmt: skip
 
     def __init__(self, max_age: float = 10.0) -> None:
@@ -51,7 +51,7 @@ class Estimator:
         """Whether batches of different sizes have shown how much of their time is per row."""
         self._samples: deque[tuple[float, int, float]] = deque(maxlen=_WINDOW)
         self._max_age = max_age
-        self._band = self._floor = 0.0
+        self._band = self._slow = self._floor = 0.0
         self._fresh = 0
         self._refit_at = 0.0
 
@@ -83,6 +83,12 @@ class Estimator:
         """The seconds that 99 of 100 batches of so many rows stay under."""
         return self.per_row * rows + self.fixed + self._band
 
+    def p90(self, rows: float) -> float:
+        """The seconds that 9 of 10 batches of so many rows stay under: what one may count on, where a few that stall
+        must not count.
+        """
+        return self.per_row * rows + self.fixed + self._slow
+
     def within(self, seconds: float) -> float:
         """The rows of the largest batch whose p99 is no longer than this; below 1 where there is none, `inf` where
         rows cost nothing.
@@ -111,6 +117,7 @@ class Estimator:
         self.fixed = max(0.0, left[len(left) // 2])
         left = sorted([s[2] - self.per_row * s[1] for s in samples])
         self._floor = left[0]
+        self._slow = max(0.0, left[max(0, min(n - 2, 90 * n // 100))] - self.fixed)
         self._band = max(0.0, left[max(0, min(n - 2, 99 * n // 100))] - self.fixed)
 
     def _fit_slope(self, lately: list[tuple[float, int, float]]) -> None:

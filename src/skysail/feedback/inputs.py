@@ -10,6 +10,7 @@ from skysail.feedback.recent import Recent
 
 __all__ = ["RecentInputs", "digest"]
 
+
 def digest(input: bytes, binary: bool) -> bytes:
     """Sixteen bytes that stand for an input: the same for the same bytes of the same kind, and by no
     chance for others. XXH3 is quick, and no seal: whoever wants to can make two inputs that share one.
