@@ -15,8 +15,8 @@ from skysail.demo.models import MODELS
 from skysail.demo.recovery import Recovery
 from skysail.demo.report import bounds, commands, conclusions, error_table, verdict
 from skysail.demo.score import SKYSAIL, VOTE, Result, Scores
-from skysail.serving import Addresses
 from skysail.demo.traffic import Traffic
+from skysail.serving import Addresses
 from skysail.testing.clock import ManualClock
 
 NEVER = Recovery(live=None, labels=None)

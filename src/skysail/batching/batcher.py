@@ -443,9 +443,9 @@ class Batcher:
         """The next calls for a replica, most urgent first; those that cannot make it are answered on the way."""
         heap, cap = self._heap, station.sizing.cap
         estimate = station.estimator
-        # A batch like the last ones: what would be late with it only takes the place of what would not. But where nothing
-        # would be in time, what an idle replica could do at best decides: else the slow batches of a bad moment would
-        # keep away better ones. (A busy one's batches come back all the time, and keep its estimate true.)
+        # A batch like the last ones: what would be late with it only takes the place of what would not. But where
+        # nothing would be in time, what an idle replica could do at best decides: else the slow batches of a bad moment
+        # would keep away better ones. (A busy one's batches come back all the time, and keep its estimate true.)
         trusted = estimate.known(now) and (bool(station.inflight) or now - station.last_done < _QUIET)
         needed = station.ahead(now) + estimate.expected(min(cap, len(heap)))
         if not station.inflight and now + needed > self._latest:
