@@ -61,7 +61,9 @@ def sole_row(body: bytes) -> bytes | None:
     begin = _ONE_ROW.match(body)
     if begin is None or body.rfind(b'"') >= begin.start(1):
         return None
-    return body[begin.end() : body.rfind(b"}")].rstrip(b" \t\r\n")
+    start, end = begin.end(), body.rfind(b"}")
+    # Compiled, a slice that would end before it begins raises.
+    return None if end < start else body[start:end].rstrip(b" \t\r\n")
 
 
 def decode_observe(body: bytes, most_rows: int) -> Observe | list[Raw]:
