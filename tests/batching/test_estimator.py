@@ -119,3 +119,13 @@ def test_a_model_that_changes_is_followed_within_dozens_of_batches() -> None:
     for i in range(48):
         estimator.add(1 + i % 16, 0.003 * (1 + i % 16), 3.0 + i * 0.01)
     assert estimator.expected(8) == pytest.approx(0.024, rel=0.1)
+
+
+def test_one_batch_in_ten_is_counted_on_and_one_in_fifty_is_not() -> None:
+    """What a row may count on moves with batches that are often slow, and not with a few that stall."""
+    for share, slow in ((50, False), (5, True)):
+        estimator = Estimator()
+        for n in range(200):
+            estimator.add(4, 0.2 if n % share == 0 else 0.01, n * 0.01)
+        assert (estimator.p90(4) > 0.1) is slow
+        assert estimator.expected(4) < 0.02
