@@ -3,6 +3,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -320,3 +323,43 @@ def test_a_real_refused_connection_is_unreachable() -> None:
         pytest.raises(Unreachable, match=r"http://127\.0\.0\.1:1 "),
     ):
         client.predict("a", 1)
+
+
+def test_threads_that_share_a_client_keep_their_connections() -> None:
+    """Forty at once, again and again: no connection is closed under a thread that has just been given it."""
+    threads, rounds, accepted = 40, 5, []
+    together = threading.Barrier(threads)
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def setup(self) -> None:
+            accepted.append(self.client_address)
+            super().setup()
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            together.wait(30.0)
+            body = json.dumps(ANSWER).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    class Listener(ThreadingHTTPServer):
+        request_queue_size = threads
+
+    with Listener(("127.0.0.1", 0), Handler) as server, ThreadPoolExecutor(threads) as pool:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            with Client(f"http://127.0.0.1:{server.server_address[1]}", timeout=30.0) as client:
+                answers = list(pool.map(lambda row: client.predict("a", row).output, range(threads * rounds)))
+        finally:
+            server.shutdown()
+            serving.join()
+    assert answers == [7] * threads * rounds
+    assert len(accepted) == threads

@@ -32,6 +32,11 @@ _FINISH = 30.0
 _LONGEST_PAUSE = 10.0
 """Seconds to wait between two attempts at most, whatever the server asks."""
 
+_UNLIMITED = httpx.Limits()
+"""A connection for each thread, all kept for the next request. With a limit, httpcore may close a connection that
+another thread has just been given.
+"""
+
 
 class Unreachable(Unavailable):
     """Nobody answered at the address, or not in time; what was asked may or may not have happened."""
@@ -172,7 +177,7 @@ class Client(_Base):
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         super().__init__(url, admin_url, token=token, timeout=timeout, attempts=attempts, rng=rng)
-        self._http = httpx.Client(transport=transport)
+        self._http = httpx.Client(transport=transport, limits=_UNLIMITED)
         self._sleep = sleep
 
     def __enter__(self) -> Self:

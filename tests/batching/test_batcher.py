@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from skysail.batching.sizing import Aimd
 from skysail.batching.station import Batch, Station
-from skysail.types import Failure, Output
+from skysail.types import Failure, Outcome, Output
 
 
 def test_a_lone_call_leaves_in_the_same_turn() -> None:
@@ -44,6 +44,29 @@ def test_calls_gather_while_the_replica_is_busy() -> None:
     bench.answer()
     bench.turn()
     assert bench.wires[0].batches[1].calls == later
+
+
+def test_the_next_batch_is_sent_before_the_last_is_settled() -> None:
+    """Settling takes a while, in which the replica would have nothing to do."""
+
+    class Watcher(Caller):
+        __slots__ = ("sent",)
+
+        def settle(self, outcome: Outcome, now: float) -> None:
+            super().settle(outcome, now)
+            self.sent = [len(batch.calls) for batch in bench.wires[0].batches]
+
+    bench = Bench()
+    bench.batcher.stations[0].depth = 1
+    now = bench.clock.monotonic()
+    watcher = Watcher(b"0", now, now + 60.0)
+    bench.batcher.ask(watcher)
+    bench.turn()
+    bench.ask()
+    bench.ask()
+    bench.turn()
+    bench.answer()
+    assert watcher.sent == [1, 2]
 
 
 @given(st.lists(st.floats(0.001, 1.0), min_size=1, max_size=40), st.integers(1, 8))

@@ -196,7 +196,14 @@ class Site:
         self.url, self.admin_url = match.groups()
         token = self._environ.get("SKYSAIL_TOKEN")
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        options: dict[str, Any] = {"timeout": PATIENCE, "verify": False, "trust_env": False, "headers": headers}
+        options: dict[str, Any] = {
+            "timeout": PATIENCE,
+            "verify": False,
+            "trust_env": False,
+            "headers": headers,
+            # With a limit, httpcore may close a connection that another thread has just been given.
+            "limits": httpx.Limits(),
+        }
         self.data = httpx.Client(base_url=self.url, **options)
         self.admin = httpx.Client(base_url=self.admin_url, **options)
 

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from skysail.batching.batcher import Batcher
 from skysail.batching.sizing import Aimd
@@ -23,6 +24,11 @@ from skysail.wire.messages import Batch, Hello, Result, encode
 from skysail.wire.protocol import Protocol, State
 
 pytestmark = pytest.mark.anyio
+
+
+def call_now(function: Callable[[], None]) -> None:
+    """A batcher's `defer` that defers nothing."""
+    function()
 
 
 class Caller(Call):
@@ -148,6 +154,42 @@ async def test_outputs_and_failures_reach_their_callers(path: Path) -> None:
         assert [o.code for o in outcomes[1:] if isinstance(o, Failure)] == ["invalid_input", "model_error"]
         assert near.replica.traceback == "Traceback: boom"
         far.close()
+
+
+def test_a_batch_leaves_before_the_turn_is_over(path: Path) -> None:
+    """What the loop does next in its turn may take longer than the worker needs, which would wait for it."""
+
+    async def batch_of_one_turn() -> bytes:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+            listener.listen()
+            listener.setblocking(False)
+            batcher, greeted = Batcher(SystemClock(), call_now, 1.0), asyncio.Event()
+            replica = Replica(
+                "m@1/0",
+                str(path),
+                batcher,
+                sizing=Aimd(64),
+                timeout=30.0,
+                clock=SystemClock(),
+                on_hello=lambda hello: greeted.set(),
+                on_lost=greeted.clear,
+            )
+            batcher.stations.append(replica.station)
+            running = asyncio.create_task(replica.run())
+            far, _ = await asyncio.get_running_loop().sock_accept(listener)
+            with far:
+                far.sendall(b"".join(encode(Hello(1, "m", 1, "m@1/0", os.getpid(), "json", True))))
+                await greeted.wait()
+                batcher.ask(Caller(b"1"))
+                sent = far.recv(1 << 16)  # without a turn of the loop in between
+            running.cancel()
+            await asyncio.wait([running])
+            return sent
+
+    wire = Protocol(State.BATCHES)
+    wire.receive_data(uvloop.run(batch_of_one_turn()))
+    assert [event.rows for event in wire.events() if isinstance(event, Batch)] == [[b"1"]]
 
 
 async def test_before_the_hello_nothing_is_sent(path: Path) -> None:

@@ -210,6 +210,8 @@ class Batcher:
         if self._hold is not None:
             self._hold.answered(rows, now, station.estimator)
         self._set_pace(station, rows)
+        if self._heap:
+            self._send()  # settling takes a while, which the replica would spend idle
         self.wake()
         self._batches += 1
         self._rows += rows

@@ -14,11 +14,6 @@ __all__ = ["Hold", "Later"]
 Later = Callable[[float, Callable[[], None]], asyncio.TimerHandle]
 """Calls a function after so many seconds: `loop.call_later`."""
 
-_WORTH = 2.0 / 3.0
-"""Share of a batch's fixed cost that is waited at most: with nothing waiting yet, all of it is what a shared batch
-saves.
-"""
-
 
 class Hold:
     """Delayed batching, learned or forced.
@@ -65,7 +60,7 @@ class Hold:
                 self._pace += 0.125 * ((self._last - self._since) / self._came - self._pace)
         self._rows, self._came = rows, 0
         self._since = now
-        self._ends = now + _WORTH * estimator.fixed
+        self._ends = now + estimator.fixed  # all that a shared batch can save
 
     def until(self, waiting: int, oldest: float, estimator: Estimator, now: float) -> float:
         """The time until which so many rows, of which one arrived at `oldest`, are held back; not after `now` if not at

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import Callable
 from typing import cast
 
@@ -21,6 +22,10 @@ from skysail.wire.protocol import Protocol, State
 __all__ = ["Replica", "ReplicaStatistics"]
 
 _BACKOFF = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+_BATCH_BYTES = 4 << 20
+"""Bytes that are to fit into a worker's socket: what does not waits until the event loop comes round to it. Linux gives
+as many as `net.core.wmem_max` says, which is 208 KiB unless it has been raised.
+"""
 _GRACE = 1.0
 """Seconds between asking a hung worker for its traceback (SIGABRT) and killing it."""
 
@@ -190,6 +195,9 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(0)  # a batch leaves at once, not at the end of the loop's turn
+        with socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno())) as same:
+            same.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BATCH_BYTES)
 
     def data_received(self, data: bytes) -> None:
         try:
