@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from random import Random
 
 import pytest
@@ -105,7 +106,9 @@ def test_within_is_the_inverse_of_p99(alpha: float, beta: float, seconds: float,
         estimator.add(rows, (alpha * rows + beta) * rng.uniform(0.9, 1.1), i * 0.01)
     most = estimator.within(seconds)
     assert most <= estimator.usually_within(seconds)
-    if most > 0:
+    if most == inf:
+        assert estimator.per_row == 0.0
+    elif most > 0:
         assert estimator.p99(most) == pytest.approx(seconds)
     else:
         assert estimator.p99(0) >= seconds
@@ -129,3 +132,17 @@ def test_one_batch_in_ten_is_counted_on_and_one_in_fifty_is_not() -> None:
             estimator.add(4, 0.2 if n % share == 0 else 0.01, n * 0.01)
         assert (estimator.p90(4) > 0.1) is slow
         assert estimator.expected(4) < 0.02
+
+
+def test_a_late_frontend_is_no_cost_of_rows() -> None:
+    """Batches that are heard of late are followed by larger ones: only what the worker took says what a row costs."""
+    rng = Random(3)
+    estimator = Estimator()
+    late = 0.0
+    for i in range(256):
+        late = 0.9 * late + rng.uniform(0.0, 0.001)
+        rows = 32 + int(late * 10_000)
+        busy = (0.004 + 2e-5 * rows) * rng.uniform(0.98, 1.02)
+        estimator.add(rows, busy + late, i * 0.01, busy)
+    assert estimator.per_row == pytest.approx(2e-5, rel=0.5)
+    assert estimator.expected(80) > 0.004 + 2e-5 * 80 + 0.003

@@ -175,3 +175,24 @@ def test_noise_that_size_does_not_make_does_not_make_batches_small() -> None:
     rng, model = Random(5), noisy(1e-3, 1e-4)
     trace = Trace(Quantile(4096)).run(1000, lambda rows: 0.5 if rng.random() < 0.02 else model(rows))
     assert sorted(trace.caps[-500:])[100] >= 20
+
+
+@pytest.mark.parametrize("per_row", [0.0, 7e-6])
+def test_a_slow_machine_does_not_talk_a_forest_into_single_rows(per_row: float) -> None:
+    """Where rows cost next to nothing, small batches are as slow as large ones: then the cap would fall, and with it
+    all that the model can do.
+    """
+    trace = Trace(Quantile(256)).run(200, noisy(0.003, per_row))
+    assert trace.caps[-1] == 256
+    trace.run(400, noisy(0.009, per_row, sigma=0.4))
+    assert min(trace.caps[-400:]) >= 50
+    assert trace.run(60, noisy(0.003, per_row)).caps[-1] == 256
+
+
+def test_rows_that_have_become_dear_are_noticed() -> None:
+    """As when texts become longer: all batches are too slow at once, and by the estimate it is not their size."""
+    trace = Trace(Quantile(256)).run(200, noisy(0.003, 1e-6))
+    assert trace.caps[-1] == 256
+    trace.run(300, noisy(0.003, 2e-4))
+    assert max(trace.caps[-50:]) < 50
+    assert trace.p99(50) < 1.3 * BUDGET

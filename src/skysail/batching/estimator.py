@@ -20,8 +20,14 @@ _LAGS = (1, 2, 4, 8)
 """How many batches apart those are whose sizes and durations are compared."""
 _SPREAD = 0.1
 """How far apart sizes must be, as a share of the larger, to say what a row costs."""
-_ENOUGH = 4
-"""How far apart they must be in sum, as a multiple of the largest, to correct what is known of it."""
+_ENOUGH = 8
+"""Pairs of them that are needed to correct what is known of it."""
+_SIGMAS = 1.5
+"""Standard deviations in a median deviation."""
+_SURE = 25.0
+"""How many times the variances of both a change must be, squared, not to be taken for noise."""
+_AGEING = 1.2
+"""What the variance of an old slope grows by with each new one."""
 
 
 class Estimator:
@@ -33,13 +39,16 @@ class Estimator:
     model that has changed is followed within some dozens of batches.
 
     The slope is taken between batches that are near in time, so that what changes with time is not taken for an
-    effect of size. Under a steady load all batches are about alike, and say nothing about it; then it stays what it was
-    when they differed last, and the level takes up what changes. Until they have differed once, all the time is taken
-    to be per row.
+    effect of size; and of the worker's own time, for a frontend that is late to hear of a batch is late to send the
+    next, in which then there are more rows. It is known the better the further apart in size batches have been, so that
+    a few small ones hardly move it. Under a steady load all batches are about alike, and say nothing about it;
+    then it stays what it was when they differed last, and the level takes up what changes. Until they have differed
+    once, all the time is taken to be per row.
     """
 
     __slots__ = (
-        "_band", "_floor", "_fresh", "_max_age", "_refit_at", "_samples", "_slow", "fixed", "per_row", "sloped",
+        "_band", "_error", "_floor", "_fresh", "_max_age", "_refit_at", "_samples", "_slow", "fixed", "per_row",
+        "sloped",
     )  # fmt: skip
 
     def __init__(self, max_age: float = 10.0) -> None:
@@ -49,15 +58,18 @@ class Estimator:
         """β: the seconds that a batch costs whatever its size."""
         self.sloped = False
         """Whether batches of different sizes have shown how much of their time is per row."""
-        self._samples: deque[tuple[float, int, float]] = deque(maxlen=_WINDOW)
+        self._samples: deque[tuple[float, int, float, float]] = deque(maxlen=_WINDOW)
         self._max_age = max_age
         self._band = self._slow = self._floor = 0.0
+        self._error = 0.0
         self._fresh = 0
         self._refit_at = 0.0
 
-    def add(self, rows: int, seconds: float, now: float) -> None:
-        """One batch: how many rows, how long it took the worker."""
-        self._samples.append((now, rows, seconds))
+    def add(self, rows: int, seconds: float, now: float, busy: float | None = None) -> None:
+        """One batch: how many rows, how long until it was heard of, and how long the worker itself was at it, which is
+        all of that if it is not known.
+        """
+        self._samples.append((now, rows, seconds, seconds if busy is None else busy))
         self._fresh += 1
         self._floor = min(self._floor, seconds - self.per_row * rows)
         # Fitting takes a hundred microseconds or two: for a fast model every sixteenth batch would be too often.
@@ -120,29 +132,45 @@ class Estimator:
         self._slow = max(0.0, left[max(0, min(n - 2, 90 * n // 100))] - self.fixed)
         self._band = max(0.0, left[max(0, min(n - 2, 99 * n // 100))] - self.fixed)
 
-    def _fit_slope(self, lately: list[tuple[float, int, float]]) -> None:
-        """The weighted median of the slopes between batches near in time, by how far apart in size they are."""
+    def _fit_slope(self, lately: list[tuple[float, int, float, float]]) -> None:
+        """Correct the slope by those between the newest batches and others near in time, as a Kalman filter does: by
+        their median, weighted by how far apart in size the batches are, as far as its error is the smaller one. Where
+        the two are further apart than both their errors, the model has changed, and what was found before is forgotten.
+        """
         slopes: list[tuple[float, int]] = []
-        total = 0
         for lag in _LAGS:
-            for place in range(lag, len(lately)):
-                _, rows, seconds = lately[place]
-                _, other_rows, other_seconds = lately[place - lag]
+            for place in range(max(lag, len(lately) - _REFIT_EVERY), len(lately)):
+                _, rows, _, busy = lately[place]
+                _, other_rows, _, other_busy = lately[place - lag]
                 apart = rows - other_rows
                 if abs(apart) > _SPREAD * max(rows, other_rows):
-                    slopes.append(((seconds - other_seconds) / apart, abs(apart)))
-                    total += abs(apart)
-        sizes = sorted([s[1] for s in lately])
+                    slopes.append(((busy - other_busy) / apart, abs(apart)))
         # What little was seen at first is better than nothing; later it must not overrule what was seen before.
-        if total > 0 and (not self.sloped or total >= _ENOUGH * sizes[-1]):
+        if slopes and (not self.sloped or len(slopes) >= _ENOUGH):
+            slope = _median(slopes)
+            spread = _SIGMAS * _median([(abs(found - slope), apart) for found, apart in slopes])
+            error = spread * spread * len(_LAGS) / len(slopes)  # each batch is in about as many of the pairs
+            self._error *= _AGEING
+            off = slope - self.per_row
+            if not self.sloped or off * off > _SURE * (self._error + error):
+                self.per_row, self._error = slope, error
+            elif error > 0.0:
+                share = self._error / (self._error + error)
+                self.per_row += share * off
+                self._error = share * error
+            self.per_row = max(0.0, self.per_row)  # below 0 is noise: no batch gets faster by growing
             self.sloped = True
-            slopes.sort()
-            passed = 0
-            for slope, apart in slopes:
-                passed += apart
-                if 2 * passed >= total:
-                    self.per_row = max(0.0, slope)  # below 0 is noise: no batch gets faster by growing
-                    break
         middle = len(lately) // 2
-        steepest = sorted([s[2] for s in lately])[middle] / sizes[middle]
+        steepest = sorted([s[2] for s in lately])[middle] / sorted([s[1] for s in lately])[middle]
         self.per_row = min(self.per_row, steepest) if self.sloped else steepest
+
+
+def _median(weighted: list[tuple[float, int]]) -> float:
+    """The median of values by their weights."""
+    weighted.sort()
+    half = sum([weight for _, weight in weighted]) / 2
+    for value, weight in weighted:
+        half -= weight
+        if half <= 0:
+            return value
+    return weighted[-1][0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Protocol
 
 from skysail.batching.estimator import Estimator
@@ -14,8 +15,10 @@ _AIM = 0.95
 """Share of the budget that the p99 is to take: what is aimed at the budget itself is over it half of the time."""
 _USUAL = 0.5
 """Share of the budget that the typical batch may always take, however long the slow ones are."""
-_ROWS = 0.1
-"""Share of the fixed cost that the rows may always add: less of them would hardly be faster."""
+_ROWS = 0.25
+"""Share of the fixed cost that the rows may always add: fewer of them would hardly be faster."""
+_SOON = 4.0
+"""How many times the cap is counted on before long."""
 
 
 class Sizing(Protocol):
@@ -103,26 +106,30 @@ class Quantile(Aimd):
 
     Sizes are not held responsible for what smaller ones would not mend. Where slow batches are slow for reasons of
     their own (a busy machine), a size whose typical time is half of the budget is never too much; nor, where the fixed
-    cost is most of the budget, one whose rows add a tenth to it.
+    cost is most of the budget, one whose rows add a quarter to it. Else a model that is slow whatever it is given would
+    be given less and less.
 
     A full batch over the budget lowers the cap by a tenth at once, before the estimate has moved, and its size is tried
     again after eight batches; each time that it proves too much again, after twice as many, up to 256. That finds the
-    edge of a model that is no line; and a hiccup costs eight batches.
+    edge of a model that is no line; and a hiccup costs eight batches. Where the estimate says that smaller batches
+    would not mend it, they are tried down to half the size, for the model may have changed, and that shows what rows
+    cost; if the estimate stands by it, the cap is what it was.
 
     Until the estimate knows of batches of different sizes, it is `Aimd`.
     """
 
-    __slots__ = ("_fits", "_retry")
+    __slots__ = ("_fits", "_retry", "_top")
 
     def __init__(self, most: int) -> None:
         super().__init__(most)
         self._retry = _RETRY
         self._fits = 0.0
+        self._top = 1.0
 
     @property
     def soon(self) -> float:
         """What fits by the estimate, which the cap is a few full batches from."""
-        return max(self._cap, min(self._fits, self._limit()))
+        return max(self._cap, min(self._fits, self._limit(), _SOON * self._cap))
 
     def observe(self, rows: int, seconds: float, budget: float, estimator: Estimator) -> None:
         """Adapt to one finished batch."""
@@ -134,16 +141,19 @@ class Quantile(Aimd):
         self._fits = fits
         if rows < int(cap):
             if fits < rows:
-                self._cap = max(fits, 0.9 * cap)
+                self._cap = self._top = max(fits, 0.9 * cap)
         elif seconds > budget:
+            if rows <= _light(estimator):
+                self._cap = max(1.0, 0.9 * cap) if cap > 0.5 * self._top else self._top
+                return
             if rows > 1:
                 self._retry = min(_PATIENCE, 2 * self._retry)
                 self._too_much, self._patience = rows, self._retry
-            self._cap = max(1.0, 0.9 * cap)
+            self._cap = self._top = max(1.0, 0.9 * cap)
         else:
             if rows >= self._too_much:
                 self._retry, self._too_much = _RETRY, 0
-            self._cap = max(min(fits, 2.0 * rows, self._limit()), 0.9 * cap, 1.0)
+            self._cap = self._top = max(min(fits, 2.0 * rows, self._limit()), 0.9 * cap, 1.0)
 
     def _limit(self) -> float:
         """What proved too much is tried again as such: not a larger one."""
@@ -154,8 +164,12 @@ class Quantile(Aimd):
 
 def _fitting(estimator: Estimator, budget: float) -> float:
     """The rows of the largest batch that the estimate allows."""
-    rows = max(1.0, estimator.within(_AIM * budget), estimator.usually_within(_USUAL * budget))
-    return max(rows, _ROWS * estimator.fixed / estimator.per_row) if estimator.per_row > 0.0 else rows
+    return max(1.0, estimator.within(_AIM * budget), estimator.usually_within(_USUAL * budget), _light(estimator))
+
+
+def _light(estimator: Estimator) -> float:
+    """The rows that add so little to the fixed cost that fewer would hardly be faster."""
+    return _ROWS * estimator.fixed / estimator.per_row if estimator.per_row > 0.0 else inf
 
 
 SIZINGS: dict[str, type[Aimd]] = {"quantile": Quantile, "aimd": Aimd}

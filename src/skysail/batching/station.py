@@ -76,7 +76,7 @@ class Station:
         self.inflight.remove(batch)
         seconds = now - max(batch.sent, self.last_done)
         self.last_done = now
-        self.estimator.add(len(batch.calls), seconds, now)
+        self.estimator.add(len(batch.calls), seconds, now, busy)
         self.due = now
         for left in self.inflight:
             self.due += self.estimator.expected(len(left.calls))
