@@ -5,8 +5,8 @@
     python -m benchmarks.peers --systems skysail triton --models linear784 --only closed overload --minutes 10
 
 Installs each peer into an environment of its own, when first needed. Prints each step as it is done, then the tables
-and what Skysail is held to, and writes all of it as JSON. Exits 0 whether or not the goals are met, for that is up to
-the machine too, and 1 where a system that was asked for could not be measured at all.
+and what Skysail is held to, and writes all of it as JSON and as a picture. Exits 0 whether or not the goals are met,
+for that is up to the machine too, and 1 where a system that was asked for could not be measured at all.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from benchmarks.peers.bench import DYNAMIC, Bench, installed
 from benchmarks.peers.environments import versions
 from benchmarks.peers.goals import goals, measures, tables
 from benchmarks.peers.plan import QUICK, Amount, Budget, fitted
+from benchmarks.peers.plot import draw
 from benchmarks.peers.records import Results
 from benchmarks.peers.servers.skysail_serve import configuration
 from benchmarks.peers.steps import OBJECTIVES
@@ -113,7 +114,8 @@ def _report(machine: dict[str, str], systems: Sequence[System], amount: Amount, 
     }
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(numbers, indent=1) + "\n")
-    print(f"\nThe numbers are in {os.path.relpath(file)}")
+    draw(file.with_suffix(".png"), results)
+    print(f"\nThe numbers are in {os.path.relpath(file)}, the picture of them is beside it")
 
 
 def _versions(system: System) -> str:

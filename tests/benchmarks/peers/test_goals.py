@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -140,3 +141,15 @@ def test_tables_show_every_system(module: Any, results: Any) -> None:
     assert "–" in next(line for line in text.splitlines() if line.startswith("ray"))
     assert "never; silent" in text
     assert "0.25" in text
+
+
+def test_the_picture_has_a_bar_for_each_that_was_measured(module: Any, results: Any, tmp_path: Path) -> None:
+    """Where a system was not measured there is a gap, and with nothing measured an empty frame."""
+    plot = module("plot")
+    plot.draw(tmp_path / "empty.png", results)
+    results.closed += closed(module, "skysail", [1.0, 2.0]) + closed(module, "triton", [1.0], connections=256)
+    results.overloads.append(overload(module))
+    plot.draw(tmp_path / "some.png", results)
+    assert (tmp_path / "empty.png").stat().st_size < (tmp_path / "some.png").stat().st_size
+    bars = [bar.get_width() for axes in plot.figure_of(results).axes for bar in axes.patches]
+    assert bars == [1.5, 1.0, 95.0]
