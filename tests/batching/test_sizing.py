@@ -196,3 +196,17 @@ def test_rows_that_have_become_dear_are_noticed() -> None:
     trace.run(300, noisy(0.003, 2e-4))
     assert max(trace.caps[-50:]) < 50
     assert trace.p99(50) < 1.3 * BUDGET
+
+
+def test_it_does_not_stay_at_single_rows_for_want_of_others() -> None:
+    """Batches of one and two say next to nothing of what a row costs, and with a cap of one there will be no others."""
+    trace = Trace(Quantile(256), budget=0.009)
+    trace.run(30, noisy(0.0085, 2e-5, seed=5, sigma=0.4), waiting=2)
+    assert trace.run(400, noisy(0.0085, 2e-5, seed=6, sigma=0.4)).caps[-1] >= 32
+
+
+def test_where_no_size_is_in_time_rows_that_cost_little_go_together() -> None:
+    """A forest of 12 ms with a budget of 10: late one by one, or late together."""
+    trace = Trace(Quantile(256)).run(400, noisy(0.012, 2e-5))
+    assert trace.caps[-1] >= 100
+    assert Trace(Quantile(256)).run(400, noisy(0.001, 0.012)).caps[-1] == 1

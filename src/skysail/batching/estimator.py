@@ -83,6 +83,11 @@ class Estimator:
             samples.clear()
         return len(samples) >= _LEAST
 
+    @property
+    def sure(self) -> bool:
+        """Whether what a row costs is known to be more than nothing, by two standard errors."""
+        return self.sloped and self.per_row * self.per_row > 4.0 * self._error
+
     def expected(self, rows: float) -> float:
         """The typical seconds of a batch of so many rows; 0 while nothing is known."""
         return self.per_row * rows + self.fixed
@@ -150,11 +155,13 @@ class Estimator:
             slope = _median(slopes)
             spread = _SIGMAS * _median([(abs(found - slope), apart) for found, apart in slopes])
             error = spread * spread * len(_LAGS) / len(slopes)  # each batch is in about as many of the pairs
+            if len(slopes) < _ENOUGH:
+                error = max(error, slope * slope)
             self._error *= _AGEING
             off = slope - self.per_row
             if not self.sloped or off * off > _SURE * (self._error + error):
                 self.per_row, self._error = slope, error
-            elif error > 0.0:
+            elif self._error > 0.0:
                 share = self._error / (self._error + error)
                 self.per_row += share * off
                 self._error = share * error

@@ -113,9 +113,11 @@ class Quantile(Aimd):
     again after eight batches; each time that it proves too much again, after twice as many, up to 256. That finds the
     edge of a model that is no line; and a hiccup costs eight batches. Where the estimate says that smaller batches
     would not mend it, they are tried down to half the size, for the model may have changed, and that shows what rows
-    cost; if the estimate stands by it, the cap is what it was.
+    cost; if the estimate stands by it, the cap is what it was. And where even the fixed cost is over the budget, so
+    that no size is within it, the cap grows while rows are cheap, for more of them are then answered at least.
 
-    Until the estimate knows of batches of different sizes, it is `Aimd`.
+    Until the estimate knows of batches of different sizes, it is `Aimd`, but for a cap of two where one row is over the
+    budget.
     """
 
     __slots__ = ("_fits", "_retry", "_top")
@@ -135,16 +137,21 @@ class Quantile(Aimd):
         """Adapt to one finished batch."""
         if not estimator.sloped:
             super().observe(rows, seconds, budget, estimator)
+            if seconds > budget and self._cap < 2.0:
+                self._cap = min(2.0, self._most)  # which shows whether it is the row that takes so long
             return
         self._patience -= 1
-        cap, fits = self._cap, _fitting(estimator, budget)
+        cap, fits, light = self._cap, _fitting(estimator, budget), _light(estimator)
         self._fits = fits
         if rows < int(cap):
             if fits < rows:
                 self._cap = self._top = max(fits, 0.9 * cap)
         elif seconds > budget:
-            if rows <= _light(estimator):
-                self._cap = max(1.0, 0.9 * cap) if cap > 0.5 * self._top else self._top
+            if rows <= light:
+                if estimator.fixed > budget:
+                    self._cap = self._top = max(cap, min(light, 2.0 * rows, self._most))
+                else:
+                    self._cap = max(1.0, 0.9 * cap) if cap > 0.5 * self._top else self._top
                 return
             if rows > 1:
                 self._retry = min(_PATIENCE, 2 * self._retry)
@@ -153,7 +160,8 @@ class Quantile(Aimd):
         else:
             if rows >= self._too_much:
                 self._retry, self._too_much = _RETRY, 0
-            self._cap = self._top = max(min(fits, 2.0 * rows, self._limit()), 0.9 * cap, 1.0)
+            most = max(self._limit(), min(light, self._most))
+            self._cap = self._top = max(min(fits, 2.0 * rows, most), 0.9 * cap, 1.0)
 
     def _limit(self) -> float:
         """What proved too much is tried again as such: not a larger one."""
@@ -168,8 +176,10 @@ def _fitting(estimator: Estimator, budget: float) -> float:
 
 
 def _light(estimator: Estimator) -> float:
-    """The rows that add so little to the fixed cost that fewer would hardly be faster."""
-    return _ROWS * estimator.fixed / estimator.per_row if estimator.per_row > 0.0 else inf
+    """The rows that add so little to the fixed cost that fewer would hardly be faster, as far as is known: where it is
+    not, the next size is to show it.
+    """
+    return _ROWS * estimator.fixed / estimator.per_row if estimator.sure else inf
 
 
 SIZINGS: dict[str, type[Aimd]] = {"quantile": Quantile, "aimd": Aimd}
