@@ -68,7 +68,9 @@ def test_an_interrupt_leaves_nothing_behind(write: Callable[..., Path], tmp_path
     """Ctrl-C in the midst of measuring ends the server, its children and the generator."""
     given = [str(write(tmp_path, CONFIG)), "--rate", "20", "--seconds", "60"]
     command = [sys.executable, "-m", "skysail.cli.main", "bench", *given]
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit that it is not
     bench = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    signal.signal(signal.SIGINT, heard)
     try:
         until = time.monotonic() + PATIENCE
         while len(found := _descendants(bench.pid)) < 5:  # the server, its three children, the generator
