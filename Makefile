@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-COMPILED := PYTHONPATH=$(abspath $(VENV)/compiled)
+BENCH := .venv-bench
 DATA_PATH := tests/house/test_build.py tests/test_engine.py tests/http tests/cache tests/batching tests/replicas tests/e2e
 CLI_REFERENCE := COLUMNS=100 $(BIN)/python -m typer skysail.cli.main utils docs --name skysail
 
@@ -21,7 +21,7 @@ test: $(VENV)/.dev ## every test
 	$(BIN)/python -m pytest -q
 
 test-compiled: $(VENV)/.compiled ## the tests of the data path, run on the compiled package
-	$(COMPILED) $(BIN)/python -m pytest -q $(DATA_PATH)
+	PYTHONPATH=$(abspath $(VENV)/compiled) $(BIN)/python -m pytest -q $(DATA_PATH)
 
 check: $(VENV)/.dev ## lint, format, types, import contract
 	$(BIN)/ruff check .
@@ -34,20 +34,20 @@ fix: $(VENV)/.dev ## what can be put right by itself: lint, format, the CLI refe
 	$(BIN)/ruff format .
 	$(CLI_REFERENCE) --output docs/reference/cli.md
 
-bench: $(VENV)/.compiled ## the benchmarks, with the machine and the method they print
-	$(COMPILED) $(BIN)/python -m benchmarks.run
+bench: $(BENCH)/.ready ## the benchmarks, with the machine and the method they print
+	$(BENCH)/bin/python -m benchmarks.run
 
-bench-peers: $(VENV)/.compiled ## beside other servers, each installed into an environment of its own: 45 minutes
-	$(COMPILED) $(BIN)/python -m benchmarks.peers
+bench-peers: $(BENCH)/.ready ## beside other servers, each installed into an environment of its own: 45 minutes
+	$(BENCH)/bin/python -m benchmarks.peers
 
-bench-instructions: $(VENV)/.compiled ## what a query costs the frontend, in instructions, counted by Valgrind
-	$(COMPILED) $(BIN)/python -m benchmarks.instructions
+bench-instructions: $(BENCH)/.ready ## what a query costs the frontend, in instructions, counted by Valgrind
+	$(BENCH)/bin/python -m benchmarks.instructions
 
-paper: $(VENV)/.compiled ## the published experiments, through the server, beside the published numbers: twenty minutes
-	$(COMPILED) $(BIN)/python -m benchmarks.paper
+paper: $(BENCH)/.ready ## the published experiments, through the server, beside the published numbers: twenty minutes
+	$(BENCH)/bin/python -m benchmarks.paper
 
-paper-quick: $(VENV)/.compiled ## less of each of them, in under three
-	$(COMPILED) $(BIN)/python -m benchmarks.paper --quick
+paper-quick: $(BENCH)/.ready ## less of each of them, in under three
+	$(BENCH)/bin/python -m benchmarks.paper --quick
 
 docs: $(VENV)/.dev ## docs are run and complete: examples, settings, commands, metrics, links
 	$(BIN)/python -m pytest -q tests/house/test_docs.py
@@ -57,7 +57,7 @@ cover: $(VENV)/.dev ## which lines and branches no test runs
 	$(BIN)/coverage report
 
 clean: ## the environment and every cache
-	rm -rf $(VENV) .venv-peers benchmarks/.build build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(BENCH) .venv-peers benchmarks/.build build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 # Stamps: made when the last step has succeeded, and again when what they were made from has changed.
 $(VENV)/.python:
@@ -81,4 +81,11 @@ $(VENV)/.compiled: hatch_build.py $(shell find src -name '*.py') $(VENV)/.dev
 	rm -rf $(VENV)/compiled $(VENV)/wheel
 	$(BIN)/python -m hatchling build -t wheel -d $(VENV)/wheel
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/compiled $(VENV)/wheel/*.whl
+	@touch $@
+
+# What is measured is installed as a user's would be, compiled, with the quickest Python there is.
+$(BENCH)/.ready: benchmarks/python.py pyproject.toml constraints.txt hatch_build.py $(shell find src -name '*.py') $(VENV)/.python
+	rm -rf $(BENCH)
+	$$($(PYTHON) benchmarks/python.py) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt '.[test]'
 	@touch $@

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from benchmarks.python import loop_seconds
 from benchmarks.report import BenchmarkError
 
 from skysail import engine
@@ -36,7 +37,8 @@ def describe_machine() -> dict[str, str]:
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "system": platform.platform(),
         "load": " ".join(f"{load:.1f}" for load in os.getloadavg()) + " over 1, 5 and 15 minutes, before the run",
-        "python": f"{platform.python_implementation()} {platform.python_version()}, SQLite {sqlite3.sqlite_version}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}, "
+        f"{loop_seconds() * 1e3:.0f} ms for the loop of benchmarks/python.py; SQLite {sqlite3.sqlite_version}",
         "versions": versions,
         "data path": "compiled (mypyc)" if engine.__file__.endswith(_EXTENSION) else "interpreted",
         "commit": _commit(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -25,15 +26,16 @@ _STAMP = ".installed"
 
 
 def interpreter(name: str, seconds: float = 900.0) -> Path:
-    """The Python of an environment, which is made where it is not there as its requirements now say."""
+    """The Python of an environment, which is made where it is not there as it now should be."""
     folder, requirements = ENVIRONMENTS / name, REQUIREMENTS / f"{name}.txt"
     python, stamp = folder / "bin" / "python", folder / _STAMP
-    wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    base = _base(name)
+    wanted = hashlib.sha256(base.encode() + requirements.read_bytes()).hexdigest()
     if stamp.exists() and stamp.read_text() == wanted and python.exists():
         return python
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(exist_ok=True)
-    _run([_base(name), "-m", "venv", str(folder)], name, seconds)
+    _run([base, "-m", "venv", str(folder)], name, seconds)
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     _run([*pip, "-r", str(requirements)], name, seconds)
     stamp.write_text(wanted)
@@ -52,7 +54,7 @@ def _base(name: str) -> str:
     """The Python that an environment is made with: ours, unless it must be an older one."""
     limit = _OLDER.get(name)
     if limit is None or sys.version_info[:3] < limit:
-        return sys.executable
+        return os.path.realpath(sys.executable)
     for candidate in ("/usr/bin/python3", "/usr/bin/python3.11", "/usr/local/bin/python3.11", "python3.11"):
         found = shutil.which(candidate)
         if found and limit[:2] <= _version(found) < limit:
