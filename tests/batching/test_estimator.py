@@ -124,6 +124,26 @@ def test_a_model_that_changes_is_followed_within_dozens_of_batches() -> None:
     assert estimator.expected(8) == pytest.approx(0.024, rel=0.1)
 
 
+def test_a_machine_that_has_become_busy_is_heard_of_at_once() -> None:
+    """What is expected now follows in ten batches, by which no row may be run that will be late; the line, by which
+    sizes are chosen, does not take it for the model's; and a stall of three batches is none of either.
+    """
+    estimator, now = Estimator(), 0.0
+    for _ in range(200):
+        now += 0.005
+        estimator.add(16, 0.005, now, 0.004)
+    for _ in range(3):
+        now += 0.02
+        estimator.add(16, 0.02, now, 0.019)
+    assert estimator.expected(16) == pytest.approx(0.005, rel=0.05)
+    for _ in range(10):
+        now += 0.02
+        estimator.add(16, 0.02, now, 0.019)
+    assert estimator.expected(16) == pytest.approx(0.02, rel=0.05)
+    assert estimator.p90(16) >= estimator.expected(16)
+    assert estimator.fixed + 16 * estimator.per_row == pytest.approx(0.005, rel=0.05)
+
+
 def test_one_batch_in_ten_is_counted_on_and_one_in_fifty_is_not() -> None:
     """What a row may count on moves with batches that are often slow, and not with a few that stall."""
     for share, slow in ((50, False), (5, True)):

@@ -13,6 +13,11 @@ __all__ = ["Estimator"]
 _WINDOW = 256
 _LATELY = 64
 """Batches that the line is fitted to; the tail above it needs all of the window."""
+_NOW = 12
+_NOW_SECONDS = 0.25
+"""What is expected now is by so many batches, or by more of those 64 where they are no older than this: enough to pass
+over a hiccup, and few enough for a machine that has just become busy.
+"""
 _REFIT_EVERY = 16
 _REFIT_SECONDS = 0.05
 _LEAST = 4
@@ -36,7 +41,9 @@ class Estimator:
     Pure: times come in as arguments. A sample is forgotten after 256 newer ones or after `max_age` seconds, and the
     slowest alone is never believed, so one hiccup neither ends growth for ever nor refuses everything for ever. The
     line is one of medians through the last 64 batches, so that a few slow ones move the band and not the line, and a
-    model that has changed is followed within some dozens of batches.
+    model that has changed is followed within some dozens of batches. What is expected of a batch *now* is by the last
+    few alone: whoever says when something will be done must hear of a machine that has become busy within an eighth of
+    a second, and whoever learns how large a batch may be must not take that for the model's.
 
     The slope is taken between batches that are near in time, so that what changes with time is not taken for an
     effect of size; and of the worker's own time, for a frontend that is late to hear of a batch is late to send the
@@ -47,8 +54,8 @@ class Estimator:
     """
 
     __slots__ = (
-        "_band", "_error", "_floor", "_fresh", "_max_age", "_refit_at", "_samples", "_slow", "fixed", "per_row",
-        "sloped",
+        "_band", "_error", "_floor", "_fresh", "_level", "_level_at", "_max_age", "_refit_at", "_samples", "_slow",
+        "fixed", "per_row", "sloped",
     )  # fmt: skip
 
     def __init__(self, max_age: float = 10.0) -> None:
@@ -60,10 +67,10 @@ class Estimator:
         """Whether batches of different sizes have shown how much of their time is per row."""
         self._samples: deque[tuple[float, int, float, float]] = deque(maxlen=_WINDOW)
         self._max_age = max_age
-        self._band = self._slow = self._floor = 0.0
+        self._band = self._slow = self._floor = self._level = 0.0
         self._error = 0.0
         self._fresh = 0
-        self._refit_at = 0.0
+        self._refit_at = self._level_at = 0.0
 
     def add(self, rows: int, seconds: float, now: float, busy: float | None = None) -> None:
         """One batch: how many rows, how long until it was heard of, and how long the worker itself was at it, which is
@@ -72,9 +79,12 @@ class Estimator:
         self._samples.append((now, rows, seconds, seconds if busy is None else busy))
         self._fresh += 1
         self._floor = min(self._floor, seconds - self.per_row * rows)
-        # Fitting takes a hundred microseconds or two: for a fast model every sixteenth batch would be too often.
+        # Fitting takes a hundred microseconds or two: of a fast model each sixteenth batch would be too often.
         if len(self._samples) <= _REFIT_EVERY or (self._fresh >= _REFIT_EVERY and now >= self._refit_at):
             self._fit(now)
+            self._fit_level(now)
+        elif now >= self._level_at:
+            self._fit_level(now)
 
     def known(self, now: float) -> bool:
         """Whether there is anything recent to go by; without it nothing may be refused."""
@@ -89,8 +99,8 @@ class Estimator:
         return self.sloped and self.per_row * self.per_row > 4.0 * self._error
 
     def expected(self, rows: float) -> float:
-        """The typical seconds of a batch of so many rows; 0 while nothing is known."""
-        return self.per_row * rows + self.fixed
+        """The seconds that a batch of so many rows takes as things are now; 0 while nothing is known."""
+        return self.per_row * rows + self._level
 
     def best(self, rows: float) -> float:
         """The seconds of a batch of so many rows when all goes well, as well as the best of late."""
@@ -104,7 +114,7 @@ class Estimator:
         """The seconds that 9 of 10 batches of so many rows stay under: what one may count on, where a few that stall
         must not count.
         """
-        return self.per_row * rows + self.fixed + self._slow
+        return self.per_row * rows + max(self._level, self.fixed + self._slow)
 
     def within(self, seconds: float) -> float:
         """The rows of the largest batch whose p99 is no longer than this; below 1 where there is none, `inf` where
@@ -136,6 +146,17 @@ class Estimator:
         self._floor = left[0]
         self._slow = max(0.0, left[max(0, min(n - 2, 90 * n // 100))] - self.fixed)
         self._band = max(0.0, left[max(0, min(n - 2, 99 * n // 100))] - self.fixed)
+
+    def _fit_level(self, now: float) -> None:
+        """By the newest batches, what one takes now beyond its rows: their median."""
+        self._level_at = now + _REFIT_SECONDS
+        newest: list[float] = []
+        for at, rows, seconds, _ in reversed(self._samples):
+            if len(newest) == _LATELY or (len(newest) >= _NOW and now - at > _NOW_SECONDS):
+                break
+            newest.append(seconds - self.per_row * rows)
+        newest.sort()
+        self._level = max(0.0, newest[len(newest) // 2])
 
     def _fit_slope(self, lately: list[tuple[float, int, float, float]]) -> None:
         """Correct the slope by those between the newest batches and others near in time, as a Kalman filter does: by

@@ -105,11 +105,14 @@ def _learned(station: Station) -> dict[str, float] | None:
     how many rows it may be given. `None` before its first batch.
     """
     line = station.estimator
-    fixed, one = line.expected(0), line.expected(1)
-    if not one:
+    if not line.p99(1):
         return None
-    band = line.p99(0) - fixed
-    return {"cap": station.sizing.cap, "fixed_ms": fixed * 1e3, "row_ms": (one - fixed) * 1e3, "band_ms": band * 1e3}
+    return {
+        "cap": station.sizing.cap,
+        "fixed_ms": line.fixed * 1e3,
+        "row_ms": line.per_row * 1e3,
+        "band_ms": (line.p99(0) - line.fixed) * 1e3,
+    }
 
 
 def why(
