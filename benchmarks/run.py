@@ -1,6 +1,6 @@
 """All benchmarks, with the machine and the method they print.
 
-    python -m benchmarks.run                     # everything, in under five minutes
+    python -m benchmarks.run                     # everything, in about ten minutes
     python -m benchmarks.run --quick             # less of everything, in under one: to see that it works
     python -m benchmarks.run --only throughput --rounds 9 --seconds 5
 

@@ -21,21 +21,25 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
+from benchmarks.ensemble import measure_ensemble
 from benchmarks.machine import describe_machine
 from benchmarks.peers.bench import DYNAMIC, Bench, installed
 from benchmarks.peers.environments import versions
 from benchmarks.peers.goals import goals, measures, tables
 from benchmarks.peers.plan import QUICK, Amount, Budget, fitted
 from benchmarks.peers.plot import draw
-from benchmarks.peers.records import Results
+from benchmarks.peers.records import Failure, Results
 from benchmarks.peers.servers.skysail_serve import configuration
 from benchmarks.peers.steps import OBJECTIVES
 from benchmarks.peers.systems import SYSTEMS, System
 from benchmarks.peers.workloads import MODELS, make_workloads
+from benchmarks.report import BenchmarkError, Report
 
 __all__ = ["main"]
 
 _KINDS = ("closed", "overload", "open", "idle")
+_ENSEMBLE = "ensemble"
+_ENSEMBLE_SECONDS = 75.0
 _RESULTS = Path(__file__).parents[1] / "results" / "peers"
 _WORKLOADS = Path(__file__).parents[2] / "build" / "peers"
 _MINUTES = 45.0
@@ -67,21 +71,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
     workloads = list(make_workloads(_WORKLOADS, [name for name in MODELS if name in options.models]).values())
     dynamic = sum(workload.name in DYNAMIC for workload in workloads)
     wanted = QUICK if options.quick else Amount()
-    amount, given_up = fitted(wanted, budget.left * 0.95, lambda amount: amount.cost(systems, len(workloads), dynamic))
+    five = _ENSEMBLE in options.only and SYSTEMS["skysail"] in systems
+    seconds = budget.left * 0.95 - five * _ENSEMBLE_SECONDS
+    amount, given_up = fitted(wanted, seconds, lambda amount: amount.cost(systems, len(workloads), dynamic))
     results.cut += given_up
+    kinds, ensemble = [kind for kind in _KINDS if kind in options.only], None
     try:
-        Bench(systems, workloads, amount, budget, results).run([kind for kind in _KINDS if kind in options.only])
+        Bench(systems, workloads, amount, budget, results).run(kinds)
+        if five:
+            ensemble = _ensemble(amount, results)
     except KeyboardInterrupt:
         results.cut.append("all after the interruption")
-    _report(machine, asked, amount, results, options.json or _RESULTS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json")
-    return 1 if {system.name for system in asked} - set(results.systems()) else 0
+    file = options.json or _RESULTS / f"{datetime.now(UTC):%Y%m%d-%H%M%S}.json"
+    _report(machine, asked, amount, results, ensemble, file)
+    return 1 if kinds and {system.name for system in asked} - set(results.systems()) else 0
+
+
+def _ensemble(amount: Amount, results: Results) -> Report | None:
+    """Five models for each query, which no peer has: Skysail beside what the models' own processor time allows."""
+    try:
+        return measure_ensemble(amount.rounds, amount.seconds)
+    except (BenchmarkError, OSError) as error:
+        results.failures.append(Failure(system="skysail", step=_ENSEMBLE, reason=str(error)))
+        return None
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Skysail beside other servers.", prog="python -m benchmarks.peers")
     parser.add_argument("--quick", action="store_true", help="the fast systems, one short round: to see that it works")
     parser.add_argument("--minutes", type=float, default=_MINUTES, help="time for everything (45)")
-    for name, choices, what in (("only", _KINDS, "kinds of steps"), ("models", MODELS, "models")):
+    for name, choices, what in (("only", (*_KINDS, _ENSEMBLE), "kinds of steps"), ("models", MODELS, "models")):
         parser.add_argument(f"--{name}", nargs="+", choices=choices, default=list(choices), metavar="NAME",
                             help=f"some {what} of {', '.join(choices)}")  # fmt: skip
     parser.add_argument("--systems", nargs="+", choices=list(SYSTEMS), metavar="NAME",
@@ -93,14 +112,24 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _report(machine: dict[str, str], systems: Sequence[System], amount: Amount, results: Results, file: Path) -> None:
+def _report(
+    machine: dict[str, str],
+    systems: Sequence[System],
+    amount: Amount,
+    results: Results,
+    ensemble: Report | None,
+    file: Path,
+) -> None:
     settings = [f"{system.name:10} {_versions(system)}{system.tuned}" for system in systems]
-    held = goals(results)
+    held = goals(results) + ([] if ensemble is None else ensemble.goals)
     failures = [f"{it.system}, {it.step}: {it.reason}" for it in results.failures]
     objectives = ", ".join(f"{slo} ({kind})" for kind, slo in OBJECTIVES.items())
     print("\nBeside other servers", "--------------------", _METHOD, "", *settings, sep="\n")
     print(f"\nskysail.toml, with slo = {objectives}, for a model:{configuration(Path('model.joblib'), 784, '50ms')}")
-    print(*tables(results), *map(str, held), sep="\n")
+    print(*tables(results), sep="\n")
+    if ensemble is not None:
+        print("", ensemble.title, ensemble.method, "", *ensemble.lines, "", sep="\n")
+    print(*map(str, held), sep="\n")
     print("\nNot measured, or not in full: " + ("; ".join(results.cut) or "nothing was cut"))
     print("\n".join(["Failures:", *failures]) if failures else "No step failed.")
     numbers = {
@@ -109,6 +138,7 @@ def _report(machine: dict[str, str], systems: Sequence[System], amount: Amount, 
         "systems": {system.name: {"versions": _versions(system), "tuned": system.tuned} for system in systems},
         "amount": asdict(amount),
         "results": results.as_json(),
+        "ensemble": None if ensemble is None else ensemble.data,
         "goals": [asdict(goal) | {"met": goal.met} for goal in held],
         "measures": [asdict(measure) for measure in measures(results)],
     }
