@@ -42,8 +42,8 @@ class Estimator:
     slowest alone is never believed, so one hiccup neither ends growth for ever nor refuses everything for ever. The
     line is one of medians through the last 64 batches, so that a few slow ones move the band and not the line, and a
     model that has changed is followed within some dozens of batches. What is expected of a batch *now* is by the last
-    few alone: whoever says when something will be done must hear of a machine that has become busy within an eighth of
-    a second, and whoever learns how large a batch may be must not take that for the model's.
+    few alone: whoever says when something will be done must hear of a machine that has become busy within ten batches
+    or a fifth of a second, and whoever learns how large a batch may be must not take that for the model's.
 
     The slope is taken between batches that are near in time, so that what changes with time is not taken for an
     effect of size; and of the worker's own time, for a frontend that is late to hear of a batch is late to send the
