@@ -33,9 +33,10 @@ _JOIN = 1.5
 _LIST = 64
 _CONNECTIONS = 64
 _KINDS = ("miss", "joined", "hit")
-_MODELS = ("linear", "kernel", "large")
-_SWEPT = "large"
 _JOINED = "kernel"
+_MODELS = ("linear", _JOINED, "large")
+_SWEPT = ("large", "crowd")
+_DEAR = "crowd"
 _ENTRIES = 1_000
 _ENTRY = 230
 """Bytes of budget for an entry of a trace."""
@@ -74,8 +75,8 @@ Costs: a no-op model, rows of 64 floats. Of one connection: the median latency o
 time for it (mostly that of waking up for a single query). In lists of 64 rows to a request, which leaves little but the
 rows themselves: processor time for a row. A miss is a row that nobody sent before; joined are the 63 of 64 equal rows
 that nobody sent before; a hit is a row that is in the cache.
-Hit rates: {swept}, whose rows are expensive in batches too; 64
-connections, a closed loop, of each hundred queries so many with an input that is in the cache, and all others new.
+Hit rates: two models whose rows are expensive in batches too, {swept};
+64 connections, a closed loop, of each hundred queries so many with an input that is in the cache, and all others new.
 Feedback: labels by `input`, in lists of 64 that wait for their commit to disk, eight lists under way. The inputs were
 asked about through another application with the same model, so none joins a decision: each is evaluated, through the
 cache or, with `cache = false`, by the model.
@@ -101,32 +102,35 @@ def measure_cache(rounds: int, seconds: float) -> Report:
     """Costs, the sweep of hit rates, feedback with and without, and hit rates of the policies."""
     with tempfile.TemporaryDirectory(prefix="skysail-bench-") as name:
         folder = Path(name)
-        train(folder, _MODELS)
+        models = sorted({*_MODELS, *_SWEPT})
+        train(folder, models)
         (folder / "noop.py").write_text(NOOP)
-        apps = "".join(_APP.format(name=it) for it in _MODELS)
-        (folder / "skysail.toml").write_text(_CONFIG.format(tables=tables(_MODELS), apps=apps))
+        apps = "".join(_APP.format(name=it) for it in models)
+        (folder / "skysail.toml").write_text(_CONFIG.format(tables=tables(models), apps=apps))
         with serve(folder) as server:
             ones, lists = _costs(server, rounds, seconds)
-            sweep = _sweep(server, rounds, seconds)
+            sweeps = {it: _sweep(server, it, rounds, seconds) for it in _SWEPT}
             told = {it: _feedback(server, it, rounds, seconds) for it in _MODELS}
     policies = _policies()
-    gain = [most.rate / none.rate for none, most in zip(sweep[0], sweep[90], strict=True)]
+    gain = [most.rate / none.rate for none, most in zip(sweeps[_DEAR][0], sweeps[_DEAR][90], strict=True)]
     joins = [with_cache / without for with_cache, without in told[_JOINED]]
     return Report(
         title="The cache",
-        method=f"{_METHOD.format(swept=ZOO[_SWEPT].what, entries=_ENTRIES)}\nGenerator: {sweep[0][0].load.tool}, for "
-        f"lists and feedback one of ours. Median (least–greatest) of {rounds} rounds of {seconds:g} s.",
-        lines=[*_cost_lines(ones, lists), "", *_sweep_lines(sweep), "", *_told_lines(told), "",
-               *_policy_lines(policies), ""],
+        method=f"{_METHOD.format(swept='; '.join(ZOO[it].what for it in _SWEPT), entries=_ENTRIES)}\n"
+        f"Generator: {sweeps[_DEAR][0][0].load.tool}, for lists and feedback one of ours. Median (least–greatest) of "
+        f"{rounds} rounds of {seconds:g} s.",
+        lines=[*_cost_lines(ones, lists), "", *[line for it in _SWEPT for line in [*_sweep_lines(it, sweeps[it]), ""]],
+               *_told_lines(told), "", *_policy_lines(policies), ""],
         data={
             "one_connection": {it: [_data(used) for used in seen] for it, seen in ones.items()},
             "lists_us": {it: [seen.micros for seen in found] for it, found in lists.items()},
-            "sweep": {str(hits): [_data(used) for used in seen] for hits, seen in sweep.items()},
+            "sweep": {it: {str(hits): [_data(used) for used in seen] for hits, seen in sweep.items()}
+                      for it, sweep in sweeps.items()},
             "feedback_rates": told,
             "traces": policies,
         },
         goals=[
-            Goal(what="rate at 90 % hits / at none", value=median(gain), limit=_SWEEP, least=True),
+            Goal(what=f"rate at 90 % hits / at none, {_DEAR}", value=median(gain), limit=_SWEEP, least=True),
             Goal(what=f"feedback by input, {_JOINED}, cached / not", value=median(joins), limit=_JOIN, least=True),
         ],
     )  # fmt: skip
@@ -194,12 +198,12 @@ async def _send_lists(url: str, kind: str, seconds: float, seed: int) -> int:
     return sent
 
 
-def _sweep(server: Skysail, rounds: int, seconds: float) -> dict[int, list[Usage]]:
-    """The expensive model at each rate of hits, by turns."""
+def _sweep(server: Skysail, model: str, rounds: int, seconds: float) -> dict[int, list[Usage]]:
+    """A model at each rate of hits, by turns."""
     seen: dict[int, list[Usage]] = {hits: [] for hits in _HITS}
     for _ in range(rounds):
         for hits, found in seen.items():
-            used = load_once(server, f"{_SWEPT}-asked", hit_bodies(hits), connections=_CONNECTIONS, seconds=seconds)
+            used = load_once(server, f"{model}-asked", hit_bodies(hits), connections=_CONNECTIONS, seconds=seconds)
             _check_hits(used, hits)
             found.append(used)
     return seen
@@ -277,7 +281,7 @@ def _cost_lines(ones: dict[str, list[Usage]], lists: dict[str, list[_Lists]]) ->
     return table(["", "one connection, p50 ms", "frontend µs", "in lists, frontend µs a row"], rows)
 
 
-def _sweep_lines(sweep: dict[int, list[Usage]]) -> list[str]:
+def _sweep_lines(model: str, sweep: dict[int, list[Usage]]) -> list[str]:
     none = median(used.rate for used in sweep[0])
     rows = [
         [
@@ -291,7 +295,7 @@ def _sweep_lines(sweep: dict[int, list[Usage]]) -> list[str]:
         ]
         for hits, seen in sweep.items()
     ]
-    return table(["hits", "queries/s", "times", "p50 ms", "p99 ms", "cores busy", "errors"], rows)
+    return table([f"{model}: hits", "queries/s", "times", "p50 ms", "p99 ms", "cores busy", "errors"], rows)
 
 
 def _told_lines(told: dict[str, list[tuple[float, float]]]) -> list[str]:

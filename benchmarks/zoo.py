@@ -59,6 +59,12 @@ def _sklearn(model: Any, digits: Digits, path: Path) -> None:
     joblib.dump(model.fit(digits.train, digits.train_labels), path)
 
 
+def _neighbours(copies: int, digits: Digits, path: Path) -> None:
+    """Each picture so many times, moved and with noise, which is what makes a row expensive."""
+    pictures = perturb(np.tile(digits.train, (copies, 1)), np.random.default_rng(0))
+    joblib.dump(KNeighborsClassifier().fit(pictures, np.tile(digits.train_labels, copies)), path)
+
+
 def _onnx(hidden: tuple[int, ...], steps: int, digits: Digits, path: Path) -> None:
     network = MLPClassifier(hidden, max_iter=steps, random_state=0).fit(digits.train, digits.train_labels)
     pixels = [("pixels", skl2onnx.common.data_types.FloatTensorType([None, digits.train.shape[1]]))]
@@ -78,6 +84,7 @@ ZOO = {
     "forest": Kind("sklearn", "forest.joblib", "random forest of 100 trees",
                    partial(_sklearn, RandomForestClassifier(random_state=0))),
     "knn": Kind("sklearn", "knn.joblib", "5 nearest of 898 neighbours", partial(_sklearn, KNeighborsClassifier())),
+    "crowd": Kind("sklearn", "crowd.joblib", "5 nearest of 44,900 neighbours", partial(_neighbours, 50)),
     "kernel": Kind("sklearn", "kernel.joblib", "support vectors, RBF kernel", partial(_sklearn, SVC())),
     "mlp": Kind("onnx", "mlp.onnx", "MLP, 100 hidden units, in ONNX Runtime", partial(_onnx, (100,), 200)),
     "wide": Kind("onnx", "wide.onnx", "MLP, 2 × 2,048 hidden units, in ONNX Runtime",

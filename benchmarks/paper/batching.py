@@ -16,7 +16,7 @@ import httpx
 import joblib
 import numpy as np
 from benchmarks.load import measure, sample_bodies
-from benchmarks.openloop import OpenLoop, Phase
+from benchmarks.openloop import OpenLoop, Phase, Window
 from benchmarks.paper.harness import Canvas, Experiment, Figure, Plot, Result, main, started
 from benchmarks.report import Goal, table
 from benchmarks.servers import Skysail
@@ -34,6 +34,8 @@ _SIZINGS = {"none": "max = 1", "aimd": 'sizing = "aimd"', "quantile": 'sizing = 
 _FEW = 4
 """Connections that keep a worker busy with a row or two at a time."""
 _MANY = 128
+_RUNGS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+"""Shares of the closed loop's rate among which the capacity is looked for."""
 
 _METHOD = """\
 Each model in turn is served three times, in processes of their own, with an SLO of {slo:.0f} ms: with batches of one
@@ -41,9 +43,10 @@ row (`max = 1`), with sizes by `aimd` and by `quantile`. A closed loop of client
 after a second of warm-up: {few} connections for batches of one and for the kernel SVM, {many} else. Rows are random
 numbers in JSON, no two alike, 64 of them, for the kernel SVM 784. The model call is what the worker itself counts, from
 rows decoded to outputs. The p99 is that of all batches since the start, from the frontend to the worker and back, and
-its budget the part of the SLO that a batch may take. Then the model with `quantile` gets a Poisson load of half, and of
-four fifths, of what its closed loop did; the p99 of that is the client's, from when a query was due, and the mean the
-server's."""
+its budget the part of the SLO that a batch may take. Then the model with `quantile` gets Poisson loads: a closed loop
+sends when it has been answered and so does more than can be done at random moments, so first {rungs} of its rate, for a
+second each; the most that a second of these had answered within the SLO, from when a query was due, is the capacity.
+Half of that, and four fifths, for {seconds:.0f} s each: the p99 is the client's, and the mean the server's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +94,10 @@ class Half:
     """What an open loop saw; named after the first of its two loads."""
 
     share: float
-    """The load, as a share of what the closed loop did."""
+    """The load, as a share of the capacity."""
+
+    rate: float
+    """The load, in queries a second."""
 
     offered: int
     """Queries."""
@@ -152,8 +158,8 @@ def _run(quick: bool) -> Result:
             noop = {"noop.py": "def predict(batch):\n    return [0] * len(batch)\n"}
             with started(_config(model, artifact), noop) as server:
                 closed[model.name] = {sizing: _closed(server, model, sizing, seconds) for sizing in _SIZINGS}
-                rate = closed[model.name]["quantile"].rate
-                halves[model.name] = [_open(server, model, rate, share, seconds) for share in (0.5, 0.8)]
+                capacity = _capacity(server, model, closed[model.name]["quantile"].rate)
+                halves[model.name] = [_open(server, model, capacity, share, seconds) for share in (0.5, 0.8)]
     return _result(closed, halves, seconds)
 
 
@@ -175,13 +181,24 @@ def _closed(server: Skysail, model: Model, sizing: str, seconds: float) -> Close
     )
 
 
-def _open(server: Skysail, model: Model, rate: float, share: float, seconds: float) -> Half:
+def _capacity(server: Skysail, model: Model, rate: float) -> float:
+    """The most queries a second that are answered in time when they come at random."""
+    tried = [_load(server, model, share * rate, 1.0) for share in _RUNGS]
+    return max(it.goodput for it in tried)
+
+
+def _load(server: Skysail, model: Model, rate: float, seconds: float) -> Window:
     url, bodies = f"{server.url}/apps/quantile-app/predict", sample_bodies(model.floats)
+    return OpenLoop.run(url, bodies, [Phase(rate=rate, seconds=seconds)], limit=_SLO).phases[0]
+
+
+def _open(server: Skysail, model: Model, capacity: float, share: float, seconds: float) -> Half:
     before = _latencies(server)
-    seen = OpenLoop.run(url, bodies, [Phase(rate=share * rate, seconds=seconds)], limit=_SLO).phases[0]
+    seen = _load(server, model, share * capacity, seconds)
     after = _latencies(server)
     return Half(
         share=share,
+        rate=share * capacity,
         offered=seen.offered,
         mean=(after[0] - before[0]) / max(1.0, after[1] - before[1]),
         p99=seen.p99_ms / 1e3,
@@ -217,12 +234,13 @@ def _result(closed: dict[str, dict[str, Closed]], halves: dict[str, list[Half]],
     loads = [_load_row(name, half) for name, both in halves.items() for half in both]
     return Result(
         title="Batching: sizes that follow the objective",
-        method=_METHOD.format(slo=_SLO * 1e3, seconds=seconds, few=_FEW, many=_MANY),
+        method=_METHOD.format(slo=_SLO * 1e3, seconds=seconds, few=_FEW, many=_MANY,
+                              rungs=", ".join(f"{share:.0%}" for share in _RUNGS)),
         lines=[
             *table(["model", "sizing", "answers/s", "rows/s of model call", "mean batch", "p99 of a batch ms",
                     "its budget", "errors"], batches),
             "",
-            *table(["model", "load", "queries", "mean ms", "client's p99", "refused"], loads),
+            *table(["model", "load", "queries/s", "queries", "mean ms", "client's p99", "refused"], loads),
         ],
         data={
             "slo": _SLO,
@@ -242,7 +260,7 @@ def _row(name: str, sizing: str, one: Closed) -> list[str]:
 
 def _load_row(name: str, half: Half) -> list[str]:
     times = [f"{1e3 * half.mean:.1f}", f"{1e3 * half.p99:.1f}"]
-    return [name, f"{half.share:.0%}", f"{half.offered:,}", *times, f"{half.refused:.1%}"]
+    return [name, f"{half.share:.0%}", f"{half.rate:,.0f}", f"{half.offered:,}", *times, f"{half.refused:.1%}"]
 
 
 def _figures(closed: dict[str, dict[str, Closed]]) -> list[Figure]:

@@ -18,7 +18,7 @@ def test_each_goal_is_held_by_the_worst_model(batching: Any) -> None:
         return batching.Closed(rate=1.0, call=call, batch=1.0, p99=p99, budget=0.009, errors=0)
 
     def half(mean: float, p99: float) -> Any:
-        return batching.Half(share=0.5, offered=1, mean=mean, p99=p99, refused=0.0)
+        return batching.Half(share=0.5, rate=1.0, offered=1, mean=mean, p99=p99, refused=0.0)
 
     by = {
         "linear SVM": {"none": closed(1_000.0, 0.001), "quantile": closed(20_000.0, 0.0045)},
