@@ -23,7 +23,7 @@ FLOORS = (
     "selection cache batching runtimes",
     "config wire stores stats client serving",
     "inputs calls deadlines",
-    "types errors clock ids malloc",
+    "types errors clock ids malloc descriptors",
     "values",
 )
 

@@ -35,7 +35,7 @@ class Replica(Protocol):
 class Station:
     """A replica as its batcher sees it: its learned batch size, what it has in hand, and when that is due."""
 
-    __slots__ = ("depth", "due", "estimator", "inflight", "last_done", "ready", "replica", "sizing", "trip")
+    __slots__ = ("depth", "due", "estimator", "fixed", "inflight", "last_done", "ready", "replica", "sizing", "trip")
 
     def __init__(self, replica: Replica, sizing: Sizing) -> None:
         self.replica = replica
@@ -46,6 +46,7 @@ class Station:
         self.depth = 1
         self.due = 0.0
         self.trip = 0.0
+        self.fixed = 0.0
         self.last_done = 0.0
 
     @property
@@ -80,15 +81,18 @@ class Station:
         self.due = now
         for left in self.inflight:
             self.due += self.estimator.expected(len(left.calls))
+        rows = len(batch.calls)
         if not batch.behind:
             self.trip += 0.2 * (max(0.0, seconds - busy) - self.trip)
-        self._set_depth(len(batch.calls))
+        self.fixed += 0.2 * (max(0.0, busy - self.estimator.per_row * rows) - self.fixed)
+        self._set_depth(rows)
         return seconds
 
     def _set_depth(self, rows: int) -> None:
-        """Two batches in flight hide the round trip of a model that is about as fast; a slow one is better off with one
-        larger batch, so it gets a second only when the trip is worth a quarter of its time. Of a batch that was sent to
-        an idle replica the estimate holds the trip, of one that waited there it does not: so who has depth 2 keeps it.
+        """Two batches in flight hide the round trip of a model that is about as fast. A slow one is better off with one
+        larger batch: it gets a second only when the trip is worth a quarter of its time, and more than what each batch
+        costs the worker whatever its size, for two of them cost that twice. Of a batch that was sent to an idle replica
+        the estimate holds the trip, of one that waited there it does not: so who has depth 2 keeps it.
         """
         work = self.estimator.expected(rows) - self.trip
-        self.depth = 2 if work < 0.001 or work < 4 * self.trip < 0.004 else 1
+        self.depth = 2 if work < 0.001 or (work < 4 * self.trip < 0.004 and self.trip > self.fixed) else 1

@@ -20,6 +20,7 @@ from skysail.assembly import Frontend, Listener
 from skysail.clock import SystemClock
 from skysail.config.load import decode_topology, read_config
 from skysail.config.schema import Config
+from skysail.descriptors import make_room
 from skysail.errors import InvalidRequest, SkysailError
 from skysail.http.dataplane import DataPlane
 from skysail.http.hub import Limits
@@ -171,6 +172,7 @@ def main() -> int:
     parser.add_argument("--spec", required=True, help="a FrontendSpec as JSON")
     spec = msgspec.json.decode(parser.parse_args().spec, type=FrontendSpec)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent says when to stop
+    make_room()
     code = 0
     try:
         uvloop.run(serve(spec, read_config(Path(spec.config).read_bytes())))
