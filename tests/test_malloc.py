@@ -30,3 +30,42 @@ def test_freed_buffers_are_kept() -> None:
         for mode in ("keep", "")
     )
     assert kept < 1000 < given_back
+
+
+FLOOD = """
+import sys
+from skysail.malloc import Spare, keep_memory
+
+class Hand:
+    at = 0.0
+    def monotonic(self):
+        return self.at
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 >> 20
+
+keep_memory()
+clock = Hand()
+spare = Spare(clock)
+blocks = [bytes(5000) for _ in range(12_000)]
+kept = blocks[::7]
+del blocks
+flood = resident()
+clock.at += 1.0
+spare.look()
+soon = resident()
+clock.at += 10.0
+spare.look()
+later = resident()
+assert all(len(it) == 5000 for it in kept)
+print(flood, soon, later)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="another C library has no such call")
+def test_what_a_flood_leaves_behind_is_given_back() -> None:
+    """Not at once, for it may come again, but at the next look; what lies between things in use too."""
+    done = subprocess.run([sys.executable, "-c", FLOOD], capture_output=True, check=True, text=True)
+    flood, soon, later = map(int, done.stdout.split())
+    assert soon == flood
+    assert later < flood - 30

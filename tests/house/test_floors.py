@@ -22,8 +22,8 @@ FLOORS = (
     "worker replicas feedback supervisor",
     "selection cache batching runtimes",
     "config wire stores stats client serving",
-    "inputs calls deadlines",
-    "types errors clock ids malloc descriptors",
+    "inputs calls deadlines malloc",
+    "types errors clock ids descriptors",
     "values",
 )
 

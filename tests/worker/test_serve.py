@@ -207,6 +207,22 @@ def test_the_batch_in_hand_is_finished(listener: socket.socket, dial: Dial) -> N
         assert gate.ids == [1]
 
 
+def test_it_rests_after_each_batch(listener: socket.socket, dial: Dial) -> None:
+    """What is done then keeps nobody waiting: the answer has been sent."""
+    rests = threading.Semaphore(0)
+    with Stop() as stop:
+        thread = threading.Thread(target=Server(listener, HELLO, echo, stop, rest=rests.release).serve)
+        thread.start()
+        frontend = dial()
+        frontend.hello()
+        for number in (1, 2):
+            frontend.ask(number, [b"1"])
+            assert rests.acquire(timeout=PATIENCE)
+        assert not rests.acquire(blocking=False)
+        stop.request()
+        thread.join(PATIENCE)
+
+
 def test_a_stop_before_the_start_is_kept(listener: socket.socket) -> None:
     """A server that was stopped before it served does not serve."""
     with Stop() as stop:

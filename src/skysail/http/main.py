@@ -26,7 +26,7 @@ from skysail.http.dataplane import DataPlane
 from skysail.http.hub import Limits
 from skysail.http.peers import Peers
 from skysail.http.server import HttpServer
-from skysail.malloc import keep_memory
+from skysail.malloc import Spare, keep_memory
 from skysail.stores.open import open_store
 from skysail.supervisor.lifeline import watch_lifeline
 from skysail.wire.link import Link, LinkClosed, keep_link
@@ -38,6 +38,9 @@ _USELESS = 2
 
 _ORPHAN_DRAIN = 1.0
 """Seconds for what is in flight when the parent is gone: everything must be over within two."""
+
+_TIDY_SECONDS = 4.0
+"""Between two looks at what freed memory is kept."""
 
 
 class FrontendSpec(msgspec.Struct, frozen=True):
@@ -130,6 +133,8 @@ async def serve(spec: FrontendSpec, config: Config) -> None:
             await server.start(socket.socket(fileno=spec.data_fd))
             _calm_collector()
             keep_memory()
+            tidying = tasks.create_task(_tidy(Spare(SystemClock())))
+            stopping.add_done_callback(lambda _: tidying.cancel())
         drain = await stopping
         frontend.draining = True
         await server.drain(drain)
@@ -144,6 +149,12 @@ def _peers(tasks: asyncio.TaskGroup, spec: FrontendSpec, frontend: Frontend) -> 
     if spec.listen_fd is None:
         return None
     return tasks.create_task(Peers(frontend, spec.index, spec.frontends).run(socket.socket(fileno=spec.listen_fd)))
+
+
+async def _tidy(spare: Spare) -> None:
+    while True:
+        await asyncio.sleep(_TIDY_SECONDS)
+        spare.look()
 
 
 def _calm_collector() -> None:

@@ -25,7 +25,7 @@ import msgspec
 
 from skysail.clock import Clock, SystemClock
 from skysail.errors import SkysailError
-from skysail.malloc import keep_memory
+from skysail.malloc import Spare, keep_memory
 from skysail.wire.messages import PROTOCOL, Hello
 from skysail.worker.serve import Server, Stop
 from skysail.worker.spec import Reporter, WorkerSpec
@@ -113,7 +113,7 @@ def _run(spec: WorkerSpec, stop: Stop, clock: Clock) -> int:
     )
     run = BatchRunner(make_decoder(loaded.input), loaded.runtime.predict, clock).run
     with socket.socket(fileno=spec.listen_fd) as listener:
-        Server(listener, hello, run, stop, limit=spec.max_frame).serve()
+        Server(listener, hello, run, stop, limit=spec.max_frame, rest=Spare(clock).look).serve()
     try:
         loaded.runtime.close()
     except Exception:  # noqa: BLE001 - it has served to the end; how it goes is worth a word, not an exit code

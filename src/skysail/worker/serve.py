@@ -54,9 +54,9 @@ class Stop:
 class Server:
     """Serves one model to all that connect to a listening socket.
 
-    `run` is called for each batch. Every connection with a batch waiting has one run in each turn, so none starves
-    another; one that breaks the protocol, hangs up or stalls is closed, and costs the others nothing but the batch in
-    hand.
+    `run` is called for each batch, and `rest` when it has been answered. Every connection with a batch waiting has one
+    run in each turn, so none starves another; one that breaks the protocol, hangs up or stalls is closed, and costs the
+    others nothing but the batch in hand.
     """
 
     def __init__(
@@ -67,12 +67,14 @@ class Server:
         stop: Stop,
         *,
         limit: int = MAX_FRAME,
+        rest: Callable[[], None] = lambda: None,
     ) -> None:
         self._listener = listener
         self._hello = hello
         self._run = run
         self._stop = stop
         self._limit = limit
+        self._rest = rest
         self._selector: selectors.BaseSelector
         self._connections: dict[socket.socket, _Connection] = {}
 
@@ -99,6 +101,7 @@ class Server:
             if self._stop.requested:
                 return
             self._answer(connection, connection.batches.popleft())
+            self._rest()
 
     def _accept(self) -> None:
         try:
