@@ -69,3 +69,28 @@ def test_what_a_flood_leaves_behind_is_given_back() -> None:
     flood, soon, later = map(int, done.stdout.split())
     assert soon == flood
     assert later < flood - 30
+
+
+FULL = """
+import os, resource
+from skysail.malloc import Spare
+
+class Hand:
+    at = 0.0
+    def monotonic(self):
+        return self.at
+
+clock = Hand()
+spare = Spare(clock)
+limit = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (0, limit[1]))
+clock.at += 10.0
+spare.look()
+print("looked")
+"""
+
+
+def test_without_descriptors_it_looks_another_time() -> None:
+    """A frontend that has as many connections as it may have goes on."""
+    done = subprocess.run([sys.executable, "-c", FULL], capture_output=True, check=True, text=True)
+    assert done.stdout == "looked\n"

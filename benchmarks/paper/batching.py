@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -50,8 +51,8 @@ rows decoded to outputs. The p99 is that of all batches since the start, from th
 its budget the part of the SLO that a batch may take. Then the model with `quantile` gets Poisson loads. A closed loop
 sends when it has been answered, and so does more than can be done at random moments: so first {rungs} of its
 rate, for a second each; the most that a second of these had answered within the SLO, from when a query was due, is the
-capacity. Half of that, and four fifths, {rounds} times by turns for {seconds:.0f} s each, and the medians of these: the
-p99 is the client's, and the mean the server's."""
+capacity. Half of that, and four fifths, by turns for {seconds:.0f} s each, medians of {rounds} rounds: the p99 is the
+client's, and the mean the server's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +152,7 @@ def _config(model: Model, artifact: Path) -> str:
 
 
 def _run(quick: bool) -> Result:
-    seconds = 1.0 if quick else 3.0
+    seconds, rounds, rungs = (1.0, 1, _RUNGS[::3]) if quick else (3.0, _ROUNDS, _RUNGS)
     closed: dict[str, dict[str, Closed]] = {}
     halves: dict[str, list[Half]] = {}
     for model in (_MODELS[1], _MODELS[4]) if quick else _MODELS:
@@ -163,10 +164,11 @@ def _run(quick: bool) -> Result:
             noop = {"noop.py": "def predict(batch):\n    return [0] * len(batch)\n"}
             with started(_config(model, artifact), noop) as server:
                 closed[model.name] = {sizing: _closed(server, model, sizing, seconds) for sizing in _SIZINGS}
-                capacity = _capacity(server, model, closed[model.name]["quantile"].rate)
-                seen = [[_open(server, model, capacity, share, seconds) for share in _SHARES] for _ in range(_ROUNDS)]
-                halves[model.name] = [_middle(rounds) for rounds in zip(*seen, strict=True)]
-    return _result(closed, halves, seconds)
+                rate = closed[model.name]["quantile"].rate
+                capacity = max(_load(server, model, rung * rate, 1.0).goodput for rung in rungs)
+                seen = [[_open(server, model, capacity, share, seconds) for share in _SHARES] for _ in range(rounds)]
+                halves[model.name] = [_middle(one) for one in zip(*seen, strict=True)]
+    return _result(closed, halves, _method(seconds, rounds, rungs))
 
 
 def _closed(server: Skysail, model: Model, sizing: str, seconds: float) -> Closed:
@@ -185,12 +187,6 @@ def _closed(server: Skysail, model: Model, sizing: str, seconds: float) -> Close
         budget=after["batch"]["budget_ms"] / 1e3,
         errors=load.errors,
     )
-
-
-def _capacity(server: Skysail, model: Model, rate: float) -> float:
-    """The most queries a second that are answered in time when they come at random."""
-    tried = [_load(server, model, share * rate, 1.0) for share in _RUNGS]
-    return max(it.goodput for it in tried)
 
 
 def _load(server: Skysail, model: Model, rate: float, seconds: float) -> Window:
@@ -247,13 +243,18 @@ def goals(closed: dict[str, dict[str, Closed]], halves: dict[str, list[Half]]) -
     ]  # fmt: skip
 
 
-def _result(closed: dict[str, dict[str, Closed]], halves: dict[str, list[Half]], seconds: float) -> Result:
+def _method(seconds: float, rounds: int, rungs: Sequence[float]) -> str:
+    shares = ", ".join(f"{rung:.0%}" for rung in rungs)
+    method = _METHOD.format(slo=_SLO * 1e3, seconds=seconds, few=_FEW, many=_MANY, rounds=rounds, rungs=shares)
+    return textwrap.fill(method, 120)
+
+
+def _result(closed: dict[str, dict[str, Closed]], halves: dict[str, list[Half]], method: str) -> Result:
     batches = [_row(name, sizing, one) for name, by in closed.items() for sizing, one in by.items()]
     loads = [_load_row(name, half) for name, both in halves.items() for half in both]
     return Result(
         title="Batching: sizes that follow the objective",
-        method=_METHOD.format(slo=_SLO * 1e3, seconds=seconds, few=_FEW, many=_MANY,
-                              rounds=_ROUNDS, rungs=", ".join(f"{share:.0%}" for share in _RUNGS)),
+        method=method,
         lines=[
             *table(["model", "sizing", "answers/s", "rows/s of model call", "mean batch", "p99 of a batch ms",
                     "its budget", "errors"], batches),

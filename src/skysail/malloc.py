@@ -55,6 +55,7 @@ class Spare:
         self._now = clock.monotonic
         self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if _STATM.exists() else None
         self._next = self._now() + _EVERY
+        self._least = 0
         self._least = self._resident()
 
     def look(self) -> None:
@@ -70,6 +71,8 @@ class Spare:
             self._least = min(self._least, self._resident())
 
     def _resident(self) -> int:
-        if self._trim is None:
-            return 0
-        return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        """Bytes in memory; where that cannot be told just now, for want of descriptors, as few as ever."""
+        try:
+            return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        except OSError:
+            return self._least

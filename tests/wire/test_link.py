@@ -168,15 +168,17 @@ def test_a_cancelled_call_harms_no_other(run: Any) -> None:
     run(body())
 
 
-def raw(data: bytes) -> Any:
-    """What a link makes of these bytes and an end of file."""
+def raw(data: bytes) -> list[Any]:
+    """What a peer is told by these bytes and an end of file."""
 
-    async def body() -> None:
+    async def body() -> list[Any]:
         ours, theirs = socket.socketpair()
+        peer = Peer()
         with theirs:
             theirs.sendall(data)
             theirs.shutdown(socket.SHUT_WR)
-            await (await open_link(ours, Peer())).run()
+            await (await open_link(ours, peer)).run()
+        return peer.told
 
     return asyncio.run(body())
 
@@ -193,8 +195,8 @@ def test_garbage_is_a_protocol_error_or_an_end(data: bytes) -> None:
 def test_a_cut_at_every_byte_is_a_clean_end() -> None:
     """A message that stops in the middle never happened."""
     line = json.dumps({"op": "tell", "args": {"value": 1}}).encode()
-    for cut in range(len(line)):
-        raw(line[:cut])
+    assert [raw(line[:cut]) for cut in range(len(line))] == [[]] * len(line)
+    assert raw(line + b"\n") == [1]
 
 
 def test_oversize_is_refused_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
