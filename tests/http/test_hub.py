@@ -62,7 +62,8 @@ def test_sweeps_run_while_there_is_somebody_to_look_at() -> None:
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        hub = Hub(Nobody(), LIMITS, loop)
+        rests: list[int] = []
+        hub = Hub(Nobody(), LIMITS, loop, lambda: rests.append(hub.tick))
         await asyncio.sleep(3600)
         assert hub.tick == 0
         member = Member(hub)
@@ -75,6 +76,7 @@ def test_sweeps_run_while_there_is_somebody_to_look_at() -> None:
         hub.join(member)
         await asyncio.sleep(0.6)
         assert hub.tick == 6
+        assert rests == [1, 2, 3, 4, 5, 6]
         await hub.aclose()
 
     run(main())

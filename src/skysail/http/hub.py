@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -139,6 +140,8 @@ class Hub:
     handler: Handler
     limits: Limits
     loop: asyncio.AbstractEventLoop
+    rest: Callable[[], None] | None = None
+    """Called with each sweep: what is to be done now and then, and not while nobody is here."""
     tick: int = 0
     draining: bool = False
     accepted: int = 0
@@ -322,5 +325,7 @@ class Hub:
     def _on_timer(self) -> None:
         self._timer = None
         self.sweep()
+        if self.rest is not None:
+            self.rest()
         if self.members:
             self._timer = self.loop.call_later(self.limits.period, self._on_timer)

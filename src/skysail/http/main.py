@@ -39,9 +39,6 @@ _USELESS = 2
 _ORPHAN_DRAIN = 1.0
 """Seconds for what is in flight when the parent is gone: everything must be over within two."""
 
-_TIDY_SECONDS = 4.0
-"""Between two looks at what freed memory is kept."""
-
 
 class FrontendSpec(msgspec.Struct, frozen=True):
     """What the parent hands to a frontend: where the resolved configuration and the run folder are, and its
@@ -124,7 +121,7 @@ async def serve(spec: FrontendSpec, config: Config) -> None:
         link = tasks.create_task(keep_link(str(Path(spec.run) / "control.sock"), control, control.connected))
         peers = _peers(tasks, spec, frontend)
         plane = DataPlane(frontend.engine, frontend, max_rows=config.server.max_rows, token=_token(config))
-        server = HttpServer(plane, _limits(config))
+        server = HttpServer(plane, _limits(config), Spare(SystemClock()).look)
         frontend.http = server
         configured = tasks.create_task(frontend.wait_configured())
         stopping.add_done_callback(lambda _: configured.cancel())
@@ -133,8 +130,6 @@ async def serve(spec: FrontendSpec, config: Config) -> None:
             await server.start(socket.socket(fileno=spec.data_fd))
             _calm_collector()
             keep_memory()
-            tidying = tasks.create_task(_tidy(Spare(SystemClock())))
-            stopping.add_done_callback(lambda _: tidying.cancel())
         drain = await stopping
         frontend.draining = True
         await server.drain(drain)
@@ -149,12 +144,6 @@ def _peers(tasks: asyncio.TaskGroup, spec: FrontendSpec, frontend: Frontend) -> 
     if spec.listen_fd is None:
         return None
     return tasks.create_task(Peers(frontend, spec.index, spec.frontends).run(socket.socket(fileno=spec.listen_fd)))
-
-
-async def _tidy(spare: Spare) -> None:
-    while True:
-        await asyncio.sleep(_TIDY_SECONDS)
-        spare.look()
 
 
 def _calm_collector() -> None:

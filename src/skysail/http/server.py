@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from skysail.http.connection import Connection
@@ -39,19 +40,21 @@ class HttpServer:
     """Serves HTTP/1.1 on one listening socket with the handler it is given; `skysail.http.connection` has the rules.
 
     It knows no routes and no applications. Use it where the rate of requests matters, as on the data plane; what wants
-    middleware, streaming or TLS is better served by an ASGI server.
+    middleware, streaming or TLS is better served by an ASGI server. `rest` is called now and then while there are
+    connections.
     """
 
-    def __init__(self, handler: Handler, limits: Limits | None = None) -> None:
+    def __init__(self, handler: Handler, limits: Limits | None = None, rest: Callable[[], None] | None = None) -> None:
         self._handler = handler
         self._limits = limits or Limits()
+        self._rest = rest
         self._hub: Hub | None = None
         self._door: Door | None = None
 
     async def start(self, sock: socket.socket) -> None:
         """Accept on a bound socket, which is this server's from now on."""
         loop = asyncio.get_running_loop()
-        hub = self._hub = Hub(self._handler, self._limits, loop)
+        hub = self._hub = Hub(self._handler, self._limits, loop, self._rest)
         self._door = Door(sock, lambda: Connection(hub))
         self._door.open()
 
