@@ -9,7 +9,7 @@ BENCH := .venv-bench
 DATA_PATH := tests/house/test_build.py tests/test_engine.py tests/http tests/cache tests/batching tests/replicas tests/e2e
 CLI_REFERENCE := COLUMNS=100 $(BIN)/python -m typer skysail.cli.main utils docs --name skysail
 
-.PHONY: help demo test test-compiled check fix bench bench-peers bench-instructions paper paper-quick docs cover clean
+.PHONY: help demo test test-compiled check fix bench bench-all bench-peers bench-instructions paper paper-quick docs cover clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile
@@ -34,8 +34,11 @@ fix: $(VENV)/.dev ## what can be put right by itself: lint, format, the CLI refe
 	$(BIN)/ruff format .
 	$(CLI_REFERENCE) --output docs/reference/cli.md
 
-bench: $(BENCH)/.ready ## the benchmarks, with the machine and the method they print
+bench: $(BENCH)/.ready ## the benchmarks, with the machine and the method they print: five minutes
 	$(BENCH)/bin/python -m benchmarks.run
+
+bench-all: $(BENCH)/.ready ## the long ones too: memory over a million queries, contexts, frontends and replicas
+	$(BENCH)/bin/python -m benchmarks.run --all
 
 bench-peers: $(BENCH)/.ready ## beside other servers, each installed into an environment of its own: 45 minutes
 	$(BENCH)/bin/python -m benchmarks.peers

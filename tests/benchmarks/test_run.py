@@ -160,3 +160,24 @@ def test_a_small_run(tmp_path: Path) -> None:
     assert seen["rate"] > 0
     assert set(seen["cpu"]) == {"parent", "control", "frontend", "worker"}
     assert reports["parts"]["data"]["policies_us"]["adahedge"]["combine"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "long"),
+    [([], False), (["--all"], True), (["--only", "contexts"], True), (["--only", "cache"], False)],
+)
+def test_the_long_ones_are_run_when_they_are_asked_for(
+    module: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: list[str], long: bool
+) -> None:
+    """What takes minutes to say that nothing grows is not part of what is run for every change."""
+    run, asked = module("run"), list[str]()
+
+    def measure(name: str) -> Any:
+        asked.append(name)
+        return module("report").Report(title=name, method="", lines=[], data={}, goals=[])
+
+    monkeypatch.setattr(run, "BENCHMARKS", {name: lambda _, name=name: measure(name) for name in run.BENCHMARKS})
+    assert run.main([*arguments, "--json", str(tmp_path / "numbers.json")]) == 0
+    assert ("contexts" in asked) is long
+    assert asked
+    assert set(json.loads((tmp_path / "numbers.json").read_text())["reports"]) == set(asked)
