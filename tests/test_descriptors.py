@@ -29,3 +29,22 @@ def test_the_table_is_made_as_long_as_it_may_get(soft: int, hard: int, size: int
     limit, most, table, left = map(int, done.stdout.split())
     assert (limit, most, left) == (hard, hard, 0)
     assert size <= table <= 2 * size
+
+
+REFUSED = """
+import resource
+from skysail.descriptors import make_room
+before = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, before[1]))
+def refuse(*limits):
+    raise ValueError("current limit exceeds maximum limit")
+resource.setrlimit = refuse
+make_room()
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+"""
+
+
+def test_a_limit_that_cannot_be_raised_is_lived_with() -> None:
+    """A frontend starts all the same."""
+    done = subprocess.run([sys.executable, "-c", REFUSED], capture_output=True, check=True, text=True)
+    assert done.stdout == "256\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import resource
@@ -27,8 +28,9 @@ def make_room() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = _MOST if hard == resource.RLIM_INFINITY else min(hard, _MOST)
     if soft != resource.RLIM_INFINITY and soft < limit:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-        soft = limit
+        with contextlib.suppress(OSError, ValueError):  # macOS has a lower one besides, which it does not tell here
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+            soft = limit
     last = _ROOM if soft == resource.RLIM_INFINITY else min(soft, _ROOM)
     here = os.open(os.devnull, os.O_RDONLY)
     try:

@@ -71,6 +71,18 @@ def test_depth_hides_the_trip_of_a_fast_model(busy: float, trip: float, depth: i
     assert station.free == (depth == 2)
 
 
+def test_a_fixed_cost_is_not_paid_twice_to_hide_a_shorter_trip() -> None:
+    """A forest of 3 ms a batch with a frontend that is .9 ms late: two batches of half the rows would take longer."""
+    station = Station(Wire(), Aimd(64))
+    station.ready = True
+    for n in range(60):
+        one = batch(1 + n % 8, float(n))
+        station.send(one, one.sent)
+        busy = 0.003 + 0.00002 * len(one.calls)
+        station.done(one, one.sent + busy + 0.0009, busy)
+    assert station.depth == 1
+
+
 def test_a_second_batch_in_flight_is_not_taken_back_for_hiding_the_trip() -> None:
     """While it is there no trip is seen; the one that was seen before stands."""
     station = Station(Wire(), Aimd(8))
