@@ -35,8 +35,8 @@ _CONNECTIONS = 64
 _KINDS = ("miss", "joined", "hit")
 _JOINED = "kernel"
 _MODELS = ("linear", _JOINED, "large")
-_SWEPT = ("large", "crowd")
 _DEAR = "crowd"
+_SWEPT = ("large", _DEAR)
 _ENTRIES = 1_000
 _ENTRY = 230
 """Bytes of budget for an entry of a trace."""
@@ -75,7 +75,7 @@ Costs: a no-op model, rows of 64 floats. Of one connection: the median latency o
 time for it (mostly that of waking up for a single query). In lists of 64 rows to a request, which leaves little but the
 rows themselves: processor time for a row. A miss is a row that nobody sent before; joined are the 63 of 64 equal rows
 that nobody sent before; a hit is a row that is in the cache.
-Hit rates: two models whose rows are expensive in batches too, {swept};
+Hit rates: two models whose rows are expensive in batches too: {swept}.
 64 connections, a closed loop, of each hundred queries so many with an input that is in the cache, and all others new.
 Feedback: labels by `input`, in lists of 64 that wait for their commit to disk, eight lists under way. The inputs were
 asked about through another application with the same model, so none joins a decision: each is evaluated, through the
@@ -116,7 +116,7 @@ def measure_cache(rounds: int, seconds: float) -> Report:
     joins = [with_cache / without for with_cache, without in told[_JOINED]]
     return Report(
         title="The cache",
-        method=f"{_METHOD.format(swept='; '.join(ZOO[it].what for it in _SWEPT), entries=_ENTRIES)}\n"
+        method=f"{_METHOD.format(swept='; '.join(f'{it}, {ZOO[it].what}' for it in _SWEPT), entries=_ENTRIES)}\n"
         f"Generator: {sweeps[_DEAR][0][0].load.tool}, for lists and feedback one of ours. Median (least–greatest) of "
         f"{rounds} rounds of {seconds:g} s.",
         lines=[*_cost_lines(ones, lists), "", *[line for it in _SWEPT for line in [*_sweep_lines(it, sweeps[it]), ""]],

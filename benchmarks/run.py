@@ -1,7 +1,7 @@
 """All benchmarks, with the machine and the method they print.
 
     python -m benchmarks.run                     # what a change may have made slower, in about five minutes
-    python -m benchmarks.run --all               # everything, in about eight
+    python -m benchmarks.run --all               # everything, in about six
     python -m benchmarks.run --all --quick       # less of everything, in under one: to see that it works
     python -m benchmarks.run --only throughput --rounds 9 --seconds 5
 

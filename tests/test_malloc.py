@@ -33,28 +33,24 @@ def test_freed_buffers_are_kept() -> None:
 
 
 FLOOD = """
-import sys
+import os
 from skysail.malloc import Spare, keep_memory
-
-class Hand:
-    at = 0.0
-    def monotonic(self):
-        return self.at
+from skysail.testing.clock import ManualClock
 
 def resident():
-    return int(open("/proc/self/statm").read().split()[1]) * 4096 >> 20
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
 
 keep_memory()
-clock = Hand()
+clock = ManualClock()
 spare = Spare(clock)
 blocks = [bytes(5000) for _ in range(12_000)]
 kept = blocks[::7]
 del blocks
 flood = resident()
-clock.at += 1.0
+clock.advance(1.0)
 spare.look()
 soon = resident()
-clock.at += 10.0
+clock.advance(10.0)
 spare.look()
 later = resident()
 assert all(len(it) == 5000 for it in kept)
@@ -72,19 +68,15 @@ def test_what_a_flood_leaves_behind_is_given_back() -> None:
 
 
 FULL = """
-import os, resource
+import resource
 from skysail.malloc import Spare
+from skysail.testing.clock import ManualClock
 
-class Hand:
-    at = 0.0
-    def monotonic(self):
-        return self.at
-
-clock = Hand()
+clock = ManualClock()
 spare = Spare(clock)
 limit = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (0, limit[1]))
-clock.at += 10.0
+clock.advance(10.0)
 spare.look()
 print("looked")
 """

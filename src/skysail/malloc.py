@@ -64,11 +64,12 @@ class Spare:
         if self._trim is None or now < self._next:
             return
         self._next = now + _EVERY
-        if self._resident() >= self._least + _MUCH:
+        resident = self._resident()
+        if resident >= self._least + _MUCH:
             self._trim(0)
             self._least = self._resident()
         else:
-            self._least = min(self._least, self._resident())
+            self._least = min(self._least, resident)
 
     def _resident(self) -> int:
         """Bytes in memory; where that cannot be told just now, for want of descriptors, as few as ever."""

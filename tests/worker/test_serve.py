@@ -32,10 +32,12 @@ def echo(batch: Batch) -> Result:
 
 
 @contextmanager
-def serving(listener: socket.socket, run: Run = echo, limit: int = MAX_FRAME) -> Iterator[Stop]:
+def serving(
+    listener: socket.socket, run: Run = echo, limit: int = MAX_FRAME, rest: Callable[[], None] = lambda: None
+) -> Iterator[Stop]:
     """A server in a thread, stopped and joined at the end."""
     with Stop() as stop:
-        thread = threading.Thread(target=Server(listener, HELLO, run, stop, limit=limit).serve)
+        thread = threading.Thread(target=Server(listener, HELLO, run, stop, limit=limit, rest=rest).serve)
         thread.start()
         try:
             yield stop
@@ -210,17 +212,13 @@ def test_the_batch_in_hand_is_finished(listener: socket.socket, dial: Dial) -> N
 def test_it_rests_after_each_batch(listener: socket.socket, dial: Dial) -> None:
     """What is done then keeps nobody waiting: the answer has been sent."""
     rests = threading.Semaphore(0)
-    with Stop() as stop:
-        thread = threading.Thread(target=Server(listener, HELLO, echo, stop, rest=rests.release).serve)
-        thread.start()
+    with serving(listener, rest=rests.release):
         frontend = dial()
         frontend.hello()
         for number in (1, 2):
             frontend.ask(number, [b"1"])
             assert rests.acquire(timeout=PATIENCE)
         assert not rests.acquire(blocking=False)
-        stop.request()
-        thread.join(PATIENCE)
 
 
 def test_a_stop_before_the_start_is_kept(listener: socket.socket) -> None:
